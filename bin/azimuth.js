@@ -1,0 +1,32 @@
+#!/usr/bin/env node
+// Entry of the `azimuth` command. Plain JavaScript, so that any Node can read it: it starts the
+// packed build (dist/) where there is one, else the TypeScript sources, which need Node 22.18 or
+// newer. On an older Node it runs itself again with the Node that `npm ci` put in node_modules.
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const packed = new URL('../dist/bin/main.js', import.meta.url);
+const source = new URL('./main.ts', import.meta.url);
+const localNode = fileURLToPath(new URL('../node_modules/node/bin/node', import.meta.url));
+const [major, minor] = process.versions.node.split('.').map(Number);
+const newEnough = major > 22 || (major === 22 && minor >= 18);
+
+if (newEnough) {
+  await import(existsSync(source) ? source.href : packed.href);
+} else if (existsSync(localNode)) {
+  const child = spawn(localNode, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], {
+    stdio: 'inherit',
+  });
+  // A terminal sends Ctrl-C to the whole group; signals sent to us alone are handed on.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+    process.on(signal, () => signal !== 'SIGINT' && child.kill(signal));
+  }
+  child.on('exit', (code, signal) => process.exit(signal ? 1 : (code ?? 1)));
+} else {
+  console.error(
+    `azimuth needs Node 22.18 or newer, this is ${process.versions.node}. ` +
+      'In a clone, run `npm ci`: it brings one along.',
+  );
+  process.exit(78);
+}

@@ -1,0 +1,104 @@
+/**
+ * The `azimuth` command: picks the subcommand, loads its file, maps errors to exit codes. Each
+ * subcommand is one file in bin/commands/, loaded only when asked for, so that `azimuth --help`
+ * does not load a database engine.
+ */
+import { AzimuthError, messageOf } from '../runtime/errors.ts';
+import { VERSION } from '../runtime/version.ts';
+
+/** What a file in bin/commands/ exports. */
+export interface Command {
+  /** Usage with examples, shown by `--help`. */
+  readonly help: string;
+  /** Runs with the arguments after the subcommand; resolves with the exit code. */
+  run(args: readonly string[]): Promise<number>;
+}
+
+const COMMANDS: Record<string, { about: string; load: () => Promise<{ command: Command }> }> = {
+  check: { about: 'validate a mesh file', load: () => import('./commands/check.ts') },
+  gateway: { about: 'run a gateway proxy', load: () => import('./commands/gateway.ts') },
+  sidecar: { about: 'run a sidecar proxy', load: () => import('./commands/sidecar.ts') },
+  collector: { about: 'run the collector', load: () => import('./commands/collector.ts') },
+  store: {
+    about: 'run the embedded ClickHouse, or migrate a store',
+    load: () => import('./commands/store.ts'),
+  },
+  analytics: {
+    about: 'run the analytics jobs each minute',
+    load: () => import('./commands/analytics.ts'),
+  },
+  topics: { about: 'create the Kafka topics', load: () => import('./commands/topics.ts') },
+  report: {
+    about: 'print a report, such as gateway-vs-mesh',
+    load: () => import('./commands/report.ts'),
+  },
+  reconcile: {
+    about: 'check that every hop is accounted for',
+    load: () => import('./commands/reconcile.ts'),
+  },
+  sql: { about: 'run SQL on the store', load: () => import('./commands/sql.ts') },
+  decode: {
+    about: 'print OTLP bytes or a packed hop for people',
+    load: () => import('./commands/decode.ts'),
+  },
+};
+
+function overview(): string {
+  const lines = Object.entries(COMMANDS).map(
+    ([name, { about }]) => `  ${name.padEnd(11)} ${about}`,
+  );
+  return [
+    `azimuth ${VERSION}: an observability-first mesh`,
+    '',
+    'Usage: azimuth COMMAND [options]      azimuth COMMAND --help',
+    '',
+    ...lines,
+    '',
+    'Examples:',
+    '  azimuth check mesh.yaml',
+    '  azimuth gateway --mesh mesh.yaml --name edge',
+    '  azimuth report gateway-vs-mesh --last 5m --perspective whole',
+    '',
+  ].join('\n');
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  const [name, ...rest] = argv;
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    process.stdout.write(overview());
+    return name === undefined ? 64 : 0;
+  }
+  if (name === '--version' || name === '-v') {
+    process.stdout.write(VERSION + '\n');
+    return 0;
+  }
+  const entry = COMMANDS[name];
+  if (entry === undefined) {
+    process.stderr.write(`azimuth: there is no command "${name}".\n\n${overview()}`);
+    return 64;
+  }
+  const { command } = await entry.load();
+  if (rest.includes('--help') || rest.includes('-h')) {
+    process.stdout.write(command.help.trim() + '\n');
+    return 0;
+  }
+  return command.run(rest);
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  if (error instanceof AzimuthError) {
+    process.stderr.write(`azimuth: ${error.message}\n`);
+    process.exitCode = error.kind.exitCode ?? 1;
+  } else if (
+    error instanceof TypeError &&
+    'code' in error &&
+    String(error.code).startsWith('ERR_PARSE_ARGS')
+  ) {
+    process.stderr.write(`azimuth: ${messageOf(error)}. See azimuth COMMAND --help.\n`);
+    process.exitCode = 64;
+  } else {
+    throw error;
+  }
+}

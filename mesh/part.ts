@@ -1,0 +1,93 @@
+/**
+ * What one process takes from the mesh file: all references resolved, all defaults filled in, so
+ * that a proxy never looks anything up by name.
+ */
+import type { PeerRole, ProxyRole, ProxySide } from '../telemetry/edge-class.ts';
+
+/** Identity of a workload, as it stands on the Resource of its spans. */
+export interface WorkloadIdentity {
+  readonly name: string;
+  readonly namespace: string;
+  readonly version: string;
+  readonly zone: string;
+  /** `workload`, `bff`, `gateway_bff` (its sidecar performs the gateway's functions), or `gateway`. */
+  readonly role: PeerRole;
+}
+
+export interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface Cluster {
+  /** The target workload's name, or the name of an external. */
+  readonly name: string;
+  readonly endpoints: readonly Endpoint[];
+  /** True when a sidecar of the mesh answers there. */
+  readonly meshed: boolean;
+  /** `workload`/`bff`/… of a target in the mesh, `external` outside of it. */
+  readonly role: PeerRole;
+  readonly connect_timeout_ms: number;
+}
+
+export interface Route {
+  /** `http.route`: template such as `/products/{id}`; `/*` for the catch-all. */
+  readonly template: string;
+  /** Lower-case host names without port; empty = any. */
+  readonly hosts: readonly string[];
+  /** Upper-case methods; empty = any. */
+  readonly methods: readonly string[];
+  /** Segments of the template: a literal, `{}` for one segment, `**` for the rest. */
+  readonly segments: readonly string[];
+  readonly cluster: Cluster;
+  /** From the end of the request to the first byte of the response. */
+  readonly response_timeout_ms: number;
+}
+
+export interface Listener {
+  readonly name: string;
+  readonly side: ProxySide;
+  readonly host: string;
+  readonly port: number;
+  /** Believes `azimuth-peer` of its caller (peer_known = configuration). */
+  readonly mesh_only: boolean;
+  /** The workload it stands for: the gateway itself, the workload served, or the local caller. */
+  readonly workload: WorkloadIdentity;
+  /** In order of precedence: first match wins. */
+  readonly routes: readonly Route[];
+}
+
+export interface TelemetryPart {
+  readonly transport: 'otlp' | 'kafka';
+  readonly otlp_endpoint: string;
+  readonly kafka: {
+    readonly brokers: readonly string[];
+    readonly topic_spans: string;
+    readonly topic_logs: string;
+  };
+  readonly hop_format: 'packed' | 'attributes';
+  readonly path: 'template' | 'hash' | 'keep';
+  readonly flush_interval_ms: number;
+  readonly queue_bytes_max: number;
+  readonly queue_hops_max: number;
+}
+
+export interface ProxyPart {
+  readonly mesh: string;
+  readonly topology: string;
+  readonly cluster: string;
+  readonly name: string;
+  readonly role: Exclude<ProxyRole, ''>;
+  readonly generation: number;
+  readonly listeners: readonly Listener[];
+  readonly admin: Endpoint;
+  readonly telemetry: TelemetryPart;
+}
+
+export interface StorePart {
+  readonly url: string;
+  readonly database: string;
+  readonly user: string;
+  readonly password: string;
+  readonly retention_days: number;
+}

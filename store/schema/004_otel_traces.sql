@@ -1,0 +1,58 @@
+-- Column-compatible with the OpenTelemetry Collector's ClickHouse exporter, so that Grafana's and
+-- ClickStack's trace views work unconfigured. Raw: a replayed row shows twice (deduplication in
+-- here would keep filters from being pushed down to the table).
+CREATE OR REPLACE VIEW {database}.otel_traces AS
+SELECT
+    Timestamp,
+    TraceId,
+    SpanId,
+    ParentSpanId,
+    TraceState,
+    if(SpanName = '' AND HopVersion > 0, trim(concat(Method, ' ', Route)), SpanName) AS SpanName,
+    toString(SpanKind) AS SpanKind,
+    ServiceName,
+    mapConcat(
+        mapFilter((k, v) -> v != '', map(
+            'service.name', toString(ServiceName),
+            'service.namespace', toString(ServiceNamespace),
+            'service.version', toString(ServiceVersion),
+            'service.instance.id', toString(Instance),
+            'host.name', toString(Host),
+            'cloud.availability_zone', toString(Zone),
+            'azimuth.topology', toString(Topology),
+            'azimuth.proxy.name', toString(Proxy),
+            'azimuth.proxy.role', toString(Role),
+            'azimuth.boot_id', toString(BootId))),
+        CAST(ResourceAttributes, 'Map(String, String)')) AS ResourceAttributes,
+    ScopeName,
+    ScopeVersion,
+    mapConcat(
+        mapFilter((k, v) -> v != '', map(
+            'http.request.method', toString(Method),
+            'http.route', toString(Route),
+            'http.response.status_code', if(HttpStatus = 0, '', toString(HttpStatus)),
+            'url.scheme', toString(Scheme),
+            'url.path', Path,
+            'server.address', toString(ServerAddress),
+            'network.protocol.version', toString(Protocol),
+            'client.address', ClientAddress,
+            'error.type', toString(ErrorType),
+            'service.peer.name', toString(Peer),
+            'azimuth.proxy.side', toString(Side),
+            'azimuth.edge_class', if(HopVersion = 0, '', toString(EdgeClass)),
+            'azimuth.target', toString(Target),
+            'azimuth.own_ns', if(HopVersion = 0, '', toString(OwnNs)),
+            'azimuth.upstream_ns', if(HopVersion = 0, '', toString(UpstreamNs)),
+            'azimuth.attempts', if(HopVersion = 0, '', toString(Attempts)))),
+        CAST(SpanAttributes, 'Map(String, String)')) AS SpanAttributes,
+    Duration,
+    toString(StatusCode) AS StatusCode,
+    StatusMessage,
+    `Events.Timestamp`,
+    `Events.Name`,
+    `Events.Attributes`,
+    `Links.TraceId`,
+    `Links.SpanId`,
+    `Links.TraceState`,
+    `Links.Attributes`
+FROM {database}.spans

@@ -1,0 +1,64 @@
+/**
+ * Every attribute name that Azimuth writes or reads, once. Stable OpenTelemetry semantic
+ * conventions first; our own names start with `azimuth.`.
+ */
+export const ATTR = {
+  // Resource: constants of one process and of the workload that it stands for.
+  serviceName: 'service.name',
+  serviceNamespace: 'service.namespace',
+  serviceVersion: 'service.version',
+  serviceInstanceId: 'service.instance.id',
+  hostName: 'host.name',
+  zone: 'cloud.availability_zone',
+  cluster: 'azimuth.cluster',
+  mesh: 'azimuth.mesh',
+  topology: 'azimuth.topology',
+  proxyName: 'azimuth.proxy.name',
+  proxyRole: 'azimuth.proxy.role',
+  bootId: 'azimuth.boot_id',
+  clockId: 'azimuth.clock_id',
+
+  // SERVER span of a hop: what other tools want to read.
+  method: 'http.request.method',
+  route: 'http.route',
+  scheme: 'url.scheme',
+  path: 'url.path',
+  status: 'http.response.status_code',
+  protocolVersion: 'network.protocol.version',
+  serverAddress: 'server.address',
+  clientAddress: 'client.address',
+  errorType: 'error.type',
+  /** Who called: the downstream workload, as far as it is known. */
+  peerName: 'service.peer.name',
+  proxySide: 'azimuth.proxy.side',
+  edgeClass: 'azimuth.edge_class',
+  /** The split reading; `perspective` is a parameter of the query. */
+  direction: 'azimuth.traffic.direction',
+  /** Whom the hop calls: the cluster, that is the target workload. */
+  target: 'azimuth.target',
+  ownNs: 'azimuth.own_ns',
+  upstreamNs: 'azimuth.upstream_ns',
+  attempts: 'azimuth.attempts',
+  /** All other facts of the hop, packed: docs/HOP-FORMAT.md. */
+  hop: 'azimuth.hop',
+
+  // CLIENT span of one attempt (hop_format: attributes).
+  attempt: 'azimuth.attempt',
+} as const;
+
+/** Name of the log event that carries a ledger. */
+export const LEDGER_EVENT = 'azimuth.ledger';
+
+/** Instrumentation scope of our spans. */
+export const SCOPE_NAME = 'azimuth';
+
+/** Kafka topics. */
+export const TOPIC_SPANS = 'otlp_spans';
+export const TOPIC_LOGS = 'otlp_logs';
+
+/**
+ * Header by which a caller's proxy names its workload to a `mesh_only` listener while certificates
+ * are not in use: `azimuth-peer: <role>;<workload>`, role one of PEER_ROLES. A gateway strips it
+ * from outside.
+ */
+export const PEER_HEADER = 'azimuth-peer';
