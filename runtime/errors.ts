@@ -74,6 +74,20 @@ export const ERRORS = {
     retryable: false,
     text: 'The next in the pipeline refused the message for good.',
   },
+  AZ_EXPORT_TOO_LARGE: {
+    retryable: false,
+    text: 'One item is larger than a message of the next in the pipeline may be.',
+  },
+  AZ_KAFKA_UNAVAILABLE: {
+    retryable: true,
+    exitCode: 69,
+    text: 'No Kafka broker answers; start one or correct telemetry.kafka.brokers.',
+  },
+  AZ_KAFKA_REFUSED: {
+    retryable: false,
+    exitCode: 69,
+    text: 'Kafka refused the request; its answer says why.',
+  },
 } as const satisfies Record<string, ErrorKind>;
 
 export type ErrorCode = keyof typeof ERRORS;
@@ -84,11 +98,17 @@ export class AzimuthError extends Error {
   readonly retryable: boolean;
   /** Seconds after which the other side asked to be tried again, when it said so. */
   readonly retryAfterS: number | undefined;
+  /** Items of a message that were refused, when the others of it were accepted. */
+  readonly refusedItems: number | undefined;
 
   constructor(
     code: ErrorCode,
     detail?: string,
-    options?: { cause?: unknown; retryAfterS?: number | undefined },
+    options?: {
+      cause?: unknown;
+      retryAfterS?: number | undefined;
+      refusedItems?: number | undefined;
+    },
   ) {
     super(
       detail === undefined ? ERRORS[code].text : detail,
@@ -98,6 +118,7 @@ export class AzimuthError extends Error {
     this.code = code;
     this.retryable = ERRORS[code].retryable;
     this.retryAfterS = options?.retryAfterS;
+    this.refusedItems = options?.refusedItems;
   }
 
   get kind(): ErrorKind {

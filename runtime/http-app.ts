@@ -3,8 +3,8 @@
  * data path. Every process that runs for long answers /healthz (alive) and /readyz (may get work).
  */
 import express from 'express';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:http';
+import type { AddressInfo, Server } from 'node:net';
 import { AzimuthError } from './errors.ts';
 
 export type HttpApp = express.Express;

@@ -1,3 +1,7 @@
+/**
+ * The version that every process reports. It has one source, package.json; a copy in code would
+ * be forgotten at the next release.
+ */
 import { readFileSync } from 'node:fs';
 
 /** Version of the package, read from package.json beside the sources or beside dist/. */

@@ -44,6 +44,42 @@ export const ATTR = {
 
   // CLIENT span of one attempt (hop_format: attributes).
   attempt: 'azimuth.attempt',
+  /** Tries before this one; left out on the first. */
+  resendCount: 'http.request.resend_count',
+  attemptWaitNs: 'azimuth.attempt.wait_ns',
+  attemptConnectNs: 'azimuth.attempt.connect_ns',
+  attemptMeshed: 'azimuth.attempt.meshed',
+  attemptAnswered: 'azimuth.attempt.answered',
+  attemptPooled: 'azimuth.attempt.pooled',
+} as const;
+
+/**
+ * The facts of `azimuth.hop` as plain attributes (hop_format: attributes), for backends that do not
+ * unpack it. Nanoseconds; a time point that was not reached is left out.
+ */
+export const PLAIN_HOP = {
+  seq: 'azimuth.seq',
+  /** Followed by the name of the time point and `_ns`: offset from the start of the span. */
+  timePrefix: 'azimuth.time.',
+  waitNs: 'azimuth.wait_ns',
+  waitAttemptsNs: 'azimuth.wait_attempts_ns',
+  backoffNs: 'azimuth.backoff_ns',
+  poolNs: 'azimuth.pool_ns',
+  connectNs: 'azimuth.connect_ns',
+  loopNs: 'azimuth.loop_delay_ns',
+  bytesIn: 'azimuth.bytes_in',
+  bytesOut: 'azimuth.bytes_out',
+  /** Response flags, comma between them, as in Envoy's access log. */
+  flags: 'azimuth.response_flags',
+  answeredBy: 'azimuth.answered_by',
+  streamClass: 'azimuth.stream_class',
+  peerKnown: 'azimuth.peer.known',
+  peerRole: 'azimuth.peer.role',
+  configGeneration: 'azimuth.config_generation',
+  deadlineMs: 'azimuth.deadline_ms',
+  functions: 'azimuth.functions',
+  /** Followed by the function and `_ns`. */
+  phasePrefix: 'azimuth.phase.',
 } as const;
 
 /** Name of the log event that carries a ledger. */

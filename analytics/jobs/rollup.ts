@@ -1,0 +1,119 @@
+/**
+ * The rollup job: turns stored hops into published minutes of traffic_1m.
+ *
+ * One run, stateless between runs (all that it must know stands in `builds`), so that it catches up
+ * after any pause, may be run twice at once, and may die anywhere:
+ *   1. minutes up to the watermark that got rows since the last run -> built anew;
+ *   2. closed minutes past the watermark, in ascending order -> built;
+ *   3. the newest closed minute is published last, empty or not: it is the new watermark.
+ * A build is written under a number of its own and counts only once its row in `builds` is there.
+ * Rows are counted before they are read: what arrives in between makes the count too small, never
+ * too large, so that the next run finds the difference.
+ */
+import { randomInt } from 'node:crypto';
+import type { Log } from '../../runtime/log.ts';
+import type { StoreClient } from '../../store/client.ts';
+import { changedMinutes, readProgress, type MinuteState } from '../builds.ts';
+import { sql } from '../sql.ts';
+import { MINUTE_MS, minuteOf } from '../window.ts';
+
+/** A minute closes this long after its end: flush interval, queueing and insert fit into it. */
+export const CLOSE_AFTER_MS = 30_000;
+
+/** Minutes built by one statement: bounds its memory, and makes a day of catching up 96 statements. */
+const MINUTES_PER_BUILD = 15;
+
+export interface RollupSettings {
+  readonly store: StoreClient;
+  readonly log: Log;
+  /** Hops older than this are not looked for: their rows may be gone in part. */
+  readonly retentionDays: number;
+  /** Unix milliseconds. */
+  readonly nowMs: () => number;
+}
+
+export interface RollupOutcome {
+  /** Minutes built for the first time in this run. */
+  readonly built: number;
+  /** Minutes that got rows after they were built, and were built anew. */
+  readonly reopened: number;
+  /** End of the newest published minute, Unix milliseconds. */
+  readonly publishedUntilMs: number;
+}
+
+type MinuteToBuild = Pick<MinuteState, 'minute' | 'rows'> & { readonly build?: string };
+
+/**
+ * Runs the job once. Idempotent.
+ * @throws AzimuthError of the store's; what was published until then stays, the next run goes on.
+ */
+export async function runRollup(settings: RollupSettings): Promise<RollupOutcome> {
+  const { store, log } = settings;
+  const startedMs = settings.nowMs();
+  const closedUntilMs = minuteOf(startedMs - CLOSE_AFTER_MS);
+  const oldestMs = minuteOf(startedMs - settings.retentionDays * 24 * 60 * MINUTE_MS) + MINUTE_MS;
+  const progress = await readProgress(store);
+  const publishedUntilMs =
+    progress === undefined ? oldestMs : Math.max(oldestMs, progress.watermarkMs + MINUTE_MS);
+
+  let changed: MinuteState[] = [];
+  if (progress !== undefined) {
+    changed = await changedMinutes(store, progress, { fromMs: oldestMs, toMs: publishedUntilMs });
+    await build(store, changed, startedMs);
+  }
+  if (closedUntilMs <= publishedUntilMs) {
+    return { built: 0, reopened: changed.length, publishedUntilMs };
+  }
+  const fresh: MinuteToBuild[] = await store.query<MinuteToBuild>(sql('minutes_unpublished'), {
+    from_ms: publishedUntilMs,
+    to_ms: closedUntilMs,
+  });
+  const newest = (closedUntilMs - MINUTE_MS) / 1000;
+  if (fresh.at(-1)?.minute !== newest) fresh.push({ minute: newest, rows: 0 });
+  await build(store, fresh, startedMs);
+  log.debug('rollup', { built: fresh.length, reopened: changed.length });
+  return { built: fresh.length, reopened: changed.length, publishedUntilMs: closedUntilMs };
+}
+
+/** Builds and publishes minutes in the order given, some at a time. */
+async function build(
+  store: StoreClient,
+  minutes: readonly MinuteToBuild[],
+  startedMs: number,
+): Promise<void> {
+  for (let i = 0; i < minutes.length; i += MINUTES_PER_BUILD) {
+    const some = minutes.slice(i, i + MINUTES_PER_BUILD);
+    const seconds = some.map((state) => state.minute);
+    const fromMs = Math.min(...seconds) * 1000;
+    const toMs = Math.max(...seconds) * 1000 + MINUTE_MS;
+    const build = nextBuild(
+      startedMs,
+      some.map((state) => BigInt(state.build ?? 0)),
+    );
+    await store.command(sql('rollup_insert'), {
+      build,
+      raw_minutes: seconds,
+      from_ms: fromMs,
+      to_ms: toMs,
+      published_from_ms: fromMs,
+      published_to_ms: toMs,
+    });
+    await store.command(sql('builds_publish'), {
+      build,
+      minutes: seconds,
+      rows: some.map((state) => state.rows),
+      built_at_s: Math.floor(startedMs / 1000),
+    });
+  }
+}
+
+/**
+ * A number for a build, as decimal digits: greater than the minutes' published ones, also when the
+ * clock was set back, and with 22 random bits, so that a second instance that builds in the same
+ * millisecond takes another.
+ */
+function nextBuild(nowMs: number, published: readonly bigint[]): string {
+  const greatest = published.reduce((a, b) => (a > b ? a : b), 0n) >> 22n;
+  const ms = BigInt(nowMs) > greatest ? BigInt(nowMs) : greatest + 1n;
+  return String((ms << 22n) | BigInt(randomInt(2 ** 22)));
+}

@@ -1,0 +1,223 @@
+/**
+ * The forms of the gateway-versus-mesh report: terminal table and CSV (JSON is the figures
+ * themselves). Pure: takes figures and a width, gives text; writes nowhere.
+ */
+import type { Direction } from '../../telemetry/edge-class.ts';
+import type { GatewayVsMesh, Part, TrafficLine } from './gateway-vs-mesh.ts';
+import { clockTime, count, day, percent, rate, threeDigits } from './numbers.ts';
+import { clauses, renderTable, spread } from './table.ts';
+
+const DIRECTION_TEXT: Readonly<Record<Direction, string>> = {
+  north_south: 'north-south',
+  east_west: 'east-west',
+  unknown: 'unknown',
+  neither: 'loopback',
+};
+
+const PART_TEXT: Readonly<Record<Part, string>> = {
+  gateway: 'gateway',
+  egress: 'egress',
+  gateway_to_mesh: 'gateway → mesh',
+  mesh_to_mesh: 'mesh ↔ mesh',
+  unknown: 'unknown',
+  loopback: 'loopback',
+};
+
+export interface TextSettings {
+  /** Characters of a line; more than 110 are not used. */
+  readonly width: number;
+  /** ANSI styles; false for a pipe or NO_COLOR. */
+  readonly color: boolean;
+}
+
+const WIDTH_MAX = 110;
+
+/** The way onward for people who speak SQL: the view of published minutes. */
+const MORE_SQL = `azimuth sql "SELECT * FROM traffic(perspective = 'whole') LIMIT 5"`;
+
+/** The terminal form, with a newline at its end. */
+export function gatewayVsMeshText(report: GatewayVsMesh, settings: TextSettings): string {
+  const width = Math.min(WIDTH_MAX, settings.width) - 2;
+  const bold = (text: string): string => (settings.color ? `\x1b[1m${text}\x1b[22m` : text);
+  const dim = (text: string): string => (settings.color ? `\x1b[2m${text}\x1b[22m` : text);
+  const fromMs = Date.parse(report.from);
+  const toMs = Date.parse(report.to);
+  const sameDay = day(fromMs) === day(toMs - 1);
+  const until = sameDay ? clockTime(toMs) : `${day(toMs)} ${clockTime(toMs)}`;
+  const finalMs = Date.parse(report.final_until);
+
+  const out = spread(
+    [
+      'Gateway versus mesh',
+      [report.meshes.join(', '), report.topologies.join(', ')].filter((s) => s !== '').join(' / '),
+      `${day(fromMs)} ${clockTime(fromMs)} - ${until} UTC`,
+      `perspective ${report.perspective}`,
+    ],
+    width,
+  ).map(bold);
+  const { legs } = report;
+  const processes = report.cpu.reduce((sum, role) => sum + role.processes, 0);
+  out.push(
+    ...spread(
+      [
+        `${count(report.requests)} requests from outside (${rate(report.requests_per_s)}/s)`,
+        `${count(legs.sum - legs.loopback)} legs, ${count(legs.loopback)} loopback`,
+        `${count(processes)} ${processes === 1 ? 'proxy' : 'proxies'}`,
+        finality(report.provisional, finalMs, fromMs),
+      ],
+      width,
+    ),
+    '',
+  );
+  if (legs.sum === 0) {
+    out.push(
+      'No hop started in this window. Try a longer one (--last 1h), or see whether the proxies and',
+      'the collector run: azimuth reconcile',
+    );
+    return indent(out);
+  }
+
+  const shown = report.lines.filter((line) =>
+    line.part === 'all' ? line.direction !== 'neither' : line.legs > 0 || line.part !== 'egress',
+  );
+  const [head, ...rows] = trafficTable(shown, width);
+  out.push(dim(head ?? ''));
+  for (const [i, row] of rows.entries()) out.push(shown[i]?.part === 'all' ? bold(row) : row);
+  const { moved } = report;
+  out.push(
+    ...[
+      'times in ms, without waiting for clients',
+      ...clauses(
+        [
+          `--perspective ${moved.other_perspective} moves ${count(moved.legs)} legs ` +
+            `(${percent(moved.share)}) to ${DIRECTION_TEXT[moved.to_direction]}`,
+          `requests stay ${count(report.requests)}`,
+        ],
+        width,
+      ),
+    ].map(dim),
+  );
+
+  if (report.cpu.length > 0) {
+    const [cpuHead, ...cpuRows] = cpuTable(report, width);
+    out.push('', dim(cpuHead ?? ''), ...cpuRows);
+  }
+  out.push('', ...accountedFor(report, width));
+  out.push(
+    ...spread(['More: azimuth reconcile', 'the same with --json, --csv', MORE_SQL], width).map(dim),
+  );
+  return indent(out);
+}
+
+const indent = (lines: readonly string[]): string =>
+  lines.map((line) => (line === '' ? '\n' : `  ${line}\n`)).join('');
+
+function finality(provisional: boolean, finalMs: number, fromMs: number): string {
+  if (!provisional) return 'data final';
+  return finalMs <= fromMs
+    ? 'data provisional'
+    : `data final up to ${clockTime(finalMs)}, provisional after`;
+}
+
+function trafficTable(lines: readonly TrafficLine[], width: number): string[] {
+  const column = (head: string, spare: number, cell: (line: TrafficLine) => string) => ({
+    head,
+    spare,
+    cells: lines.map((line) =>
+      line.legs === 0 && head !== 'legs' && head !== '' ? '' : cell(line),
+    ),
+  });
+  return renderTable(
+    [
+      column('', 0, (line) =>
+        line.part === 'all' ? DIRECTION_TEXT[line.direction] : `  ${PART_TEXT[line.part]}`,
+      ),
+      column('legs', 0, (line) => count(line.legs)),
+      column('/s', 5, (line) => rate(line.legs_per_s)),
+      column('share', 4, (line) => percent(line.share)),
+      column('errors', 0, (line) => percent(line.error_share)),
+      column('MB in', 8, (line) => threeDigits(line.bytes_in / 1e6)),
+      column('MB out', 8, (line) => threeDigits(line.bytes_out / 1e6)),
+      column('open', 7, (line) => threeDigits(line.concurrency)),
+      column('p50', 0, (line) => threeDigits(line.latency.p50.ms)),
+      column('p90', 3, (line) => threeDigits(line.latency.p90.ms)),
+      column('p99', 0, (line) => threeDigits(line.latency.p99.ms)),
+      column('own p50', 2, (line) => threeDigits(line.own.p50.ms)),
+      column('own p99', 1, (line) => threeDigits(line.own.p99.ms)),
+    ],
+    width,
+  );
+}
+
+function cpuTable({ cpu }: GatewayVsMesh, width: number): string[] {
+  return renderTable(
+    [
+      {
+        head: 'CPU',
+        spare: 0,
+        cells: cpu.map(({ role }) => `  ${role === '' ? 'unknown' : role}`),
+      },
+      { head: 'processes', spare: 1, cells: cpu.map((line) => count(line.processes)) },
+      {
+        head: 'ms per 1,000 requests',
+        spare: 0,
+        cells: cpu.map((line) => threeDigits(line.cpu_ms_per_1000_requests)),
+      },
+      {
+        head: 'ms per 1,000 hops',
+        spare: 2,
+        cells: cpu.map((line) => threeDigits(line.cpu_ms_per_1000_hops)),
+      },
+    ],
+    width,
+  );
+}
+
+/** The closing line, and a line for whatever does not belong into it when all is well. */
+function accountedFor({ accounted_for: a }: GatewayVsMesh, width: number): string[] {
+  const sum =
+    `Accounted for: ${count(a.finished)} hops finished = ${count(a.stored)} stored + ` +
+    `${count(a.dropped_total)} dropped` +
+    (a.in_flight > 0 ? ` + ${count(a.in_flight)} in flight` : '') +
+    (a.lost_at_end > 0 ? ` + ${count(a.lost_at_end)} lost at exit` : '');
+  const lines = clauses([sum, `unexplained ${count(a.unexplained)}`], width);
+  if (a.rows_doubled > 0) lines.push(`${count(a.rows_doubled)} rows are doubled, counted once`);
+  if (a.processes === 0) return ['Accounted for: no ledger arrived, so nothing is known of losses'];
+  if (a.ended_without_closing_ledger > 0) {
+    lines.push(`${count(a.ended_without_closing_ledger)} processes ended without a closing ledger`);
+  }
+  if (a.dropped_but_stored > 0) {
+    lines.push(`${count(a.dropped_but_stored)} hops were reported dropped and stored all the same`);
+  }
+  if (a.twins > 0) lines.push(`ALARM: ${count(a.twins)} sequence numbers stand for two hops each`);
+  if (a.undecodable_messages > 0) {
+    lines.push(
+      `${count(a.undecodable_messages)} messages could not be decoded; how many hops they held is unknown`,
+    );
+  }
+  return lines;
+}
+
+type Cell = string | number | null;
+
+/** One line a part; names as in the JSON form, joined with `_`. No value needs quoting. */
+export function gatewayVsMeshCsv(report: GatewayVsMesh): string {
+  const rows = report.lines.map((line): [string, Cell][] => [
+    ['from', report.from],
+    ['to', report.to],
+    ['final_until', report.final_until],
+    ['perspective', report.perspective],
+    ...flat('', line),
+  ]);
+  const head = (rows[0] ?? []).map(([name]) => name).join(',');
+  const lines = rows.map((row) => row.map(([, cell]) => String(cell ?? '')).join(','));
+  return [head, ...lines].join('\n') + '\n';
+}
+
+function flat(prefix: string, value: object): [string, Cell][] {
+  return (Object.entries(value) as [string, Cell | object][]).flatMap(([key, inner]) =>
+    typeof inner === 'object' && inner !== null
+      ? flat(`${prefix}${key}_`, inner)
+      : [[prefix + key, inner] satisfies [string, Cell]],
+  );
+}

@@ -1,0 +1,44 @@
+/** Table `ledgers` as column buffers, in the order of store/schema/002_ledgers.sql. */
+import { PROXY_ROLES } from '../../telemetry/edge-class.ts';
+import { EnumColumn, NumberColumn, Uint64Column } from './fixed-columns.ts';
+import { CountMapColumn } from './nested-columns.ts';
+import { Table } from './table.ts';
+import { DictionaryColumn } from './text-columns.ts';
+
+const word = (name: string): DictionaryColumn => new DictionaryColumn(name);
+const uint64 = (name: string): Uint64Column => new Uint64Column(name, 'UInt64');
+
+function ledgerColumns() {
+  return {
+    timestamp: new Uint64Column('Timestamp', 'DateTime64(9)'),
+    serviceName: word('ServiceName'),
+    mesh: word('Mesh'),
+    topology: word('Topology'),
+    proxy: word('Proxy'),
+    role: new EnumColumn('Role', PROXY_ROLES),
+    host: word('Host'),
+    bootId: word('BootId'),
+    clockId: word('ClockId'),
+    lastSeq: uint64('LastSeq'),
+    hopsFinished: uint64('HopsFinished'),
+    emitted: uint64('Emitted'),
+    dropped: new CountMapColumn('Dropped', uint64('')),
+    attempts: uint64('Attempts'),
+    cpuNs: uint64('CpuNs'),
+    rssBytes: uint64('RssBytes'),
+    loopDelayNs: uint64('LoopDelayNs'),
+    inFlight: new NumberColumn('InFlight', 'UInt32'),
+    closing: new NumberColumn('Closing', 'UInt8'),
+    ingestedAt: new NumberColumn('IngestedAt', 'DateTime'),
+  };
+}
+
+export class LedgersTable extends Table {
+  readonly column: ReturnType<typeof ledgerColumns>;
+
+  constructor() {
+    const column = ledgerColumns();
+    super('ledgers', Object.values(column));
+    this.column = column;
+  }
+}

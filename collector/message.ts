@@ -1,0 +1,19 @@
+/** A message as it came in over OTLP/HTTP or Kafka, before anybody looked inside. */
+import type { Signal } from '../transport/exporter.ts';
+
+/** Where a message came from; stands on every row and dead letter. */
+export interface MessageSource {
+  /** `otlp_http`, or the Kafka topic. */
+  readonly name: string;
+  /** Kafka's partition and offset; 0 and 0 over HTTP. */
+  readonly partition: number;
+  readonly offset: number;
+}
+
+export interface InboundMessage {
+  readonly signal: Signal;
+  readonly encoding: 'protobuf' | 'json';
+  /** Must not change until the message was accepted. */
+  readonly body: Uint8Array;
+  readonly source: MessageSource;
+}

@@ -1,0 +1,315 @@
+/**
+ * OTLP/HTTP receiver: POST /v1/traces and /v1/logs, protobuf and JSON, as the OTLP specification
+ * says. It answers 200 only after the pipeline confirmed everything; until then the sender owns its
+ * data. Behind it stands the pipeline, before it anybody who can reach the port: limits on bytes
+ * (before and after inflating), time and connections hold for every request, and no input may end
+ * the process or be answered with silence.
+ *
+ *     head ─► method, path, type, encoding, length     405 404 415 413
+ *     body ─► at most bodyBytesMax, receivingBytesMax  413 429 (408 by Node's own timer)
+ *     inflate ─► at most inflatedBytesMax              413 400
+ *     pipeline.accept ─► 200, 200 partial, 400, 429, 503
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { AzimuthError, messageOf } from '../runtime/errors.ts';
+import { listen } from '../runtime/http-app.ts';
+import type { Part } from '../runtime/lifecycle.ts';
+import type { Log } from '../runtime/log.ts';
+import type { Signal } from '../transport/exporter.ts';
+import { inflate, isKnownEncoding } from './inflate.ts';
+import { encodeStatus, encodeSuccess, type BodyEncoding } from './otlp-http-answers.ts';
+import type { Pipeline } from './pipeline.ts';
+
+export interface OtlpHttpReceiverSettings {
+  readonly host: string;
+  /** 0 asks for a free port; `port()` tells which. */
+  readonly port: number;
+  readonly pipeline: Pipeline;
+  readonly log: Log;
+  /** Largest body as sent. Default 16 MiB. */
+  readonly bodyBytesMax?: number;
+  /** Largest protobuf body after inflating. Default 64 MiB; JSON: `bodyBytesMax`. */
+  readonly inflatedBytesMax?: number;
+  /** Bodies being received at once, in bytes; above it the receiver answers 429. Default 64 MiB. */
+  readonly receivingBytesMax?: number;
+  /** Time for a request's head, and for all of it. Defaults 10,000 and 30,000. */
+  readonly headTimeoutMs?: number;
+  readonly requestTimeoutMs?: number;
+  /**
+   * How long the rest of a refused body is read away, so that the sender sees the answer and no
+   * reset. Default 2,000.
+   */
+  readonly lingerMs?: number;
+}
+
+export interface OtlpHttpReceiver extends Part {
+  start(): Promise<void>;
+  /** Takes no new request; those in hand are answered. */
+  stop(): Promise<void>;
+  port(): number;
+}
+
+const MIB = 1024 * 1024;
+const CONNECTIONS_MAX = 1024;
+const LINGER_MS = 2_000;
+/** Requests in hand at `stop` are answered within this, then cut. */
+const STOP_MS = 10_000;
+
+const SIGNALS: ReadonlyMap<string, Signal> = new Map([
+  ['/v1/traces', 'traces'],
+  ['/v1/logs', 'logs'],
+]);
+const ENCODINGS: ReadonlyMap<string, BodyEncoding> = new Map([
+  ['application/x-protobuf', 'protobuf'],
+  ['application/json', 'json'],
+]);
+
+/** An answer other than success. */
+class Refusal extends Error {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(status: number, message: string, headers: Readonly<Record<string, string>> = {}) {
+    super(message);
+    this.status = status;
+    this.headers = headers;
+  }
+}
+
+export function createOtlpHttpReceiver(settings: OtlpHttpReceiverSettings): OtlpHttpReceiver {
+  return new HttpReceiver(settings);
+}
+
+class HttpReceiver implements OtlpHttpReceiver {
+  readonly name = 'otlp_http receiver';
+  readonly #settings: OtlpHttpReceiverSettings;
+  readonly #bodyBytesMax: number;
+  readonly #inflatedBytesMax: number;
+  readonly #receivingBytesMax: number;
+  readonly #server: Server;
+  #receivingBytes = 0;
+
+  constructor(settings: OtlpHttpReceiverSettings) {
+    this.#settings = settings;
+    this.#bodyBytesMax = settings.bodyBytesMax ?? 16 * MIB;
+    this.#inflatedBytesMax = settings.inflatedBytesMax ?? 64 * MIB;
+    this.#receivingBytesMax = settings.receivingBytesMax ?? 64 * MIB;
+    const headTimeoutMs = settings.headTimeoutMs ?? 10_000;
+    this.#server = createServer({
+      headersTimeout: headTimeoutMs,
+      requestTimeout: settings.requestTimeoutMs ?? 30_000,
+      // Node looks for late requests this often only.
+      connectionsCheckingInterval: Math.min(1_000, headTimeoutMs),
+      keepAliveTimeout: 65_000,
+      maxHeaderSize: 16 * 1024,
+    });
+    this.#server.maxConnections = CONNECTIONS_MAX;
+    this.#server.on('request', (req: IncomingMessage, res: ServerResponse) => {
+      void this.#answer(req, res, false);
+    });
+    this.#server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
+      void this.#answer(req, res, true);
+    });
+    // Bytes that are no HTTP: Node answers 400, 408 or 431 and closes.
+    this.#server.on('connection', (socket) => {
+      socket.on('error', () => socket.destroy());
+    });
+  }
+
+  start(): Promise<void> {
+    return listen(this.#server, this.#settings.host, this.#settings.port);
+  }
+
+  async stop(): Promise<void> {
+    if (!this.#server.listening) return;
+    await new Promise<void>((resolve) => {
+      const cut = setTimeout(() => this.#server.closeAllConnections(), STOP_MS);
+      this.#server.close(() => {
+        clearTimeout(cut);
+        resolve();
+      });
+      this.#server.closeIdleConnections();
+    });
+  }
+
+  port(): number {
+    return (this.#server.address() as AddressInfo | null)?.port ?? this.#settings.port;
+  }
+
+  /** Answers one request. Never rejects. */
+  async #answer(
+    req: IncomingMessage,
+    res: ServerResponse,
+    expectsContinue: boolean,
+  ): Promise<void> {
+    // A sender that hangs up in the middle is no event for anybody else.
+    req.on('error', () => undefined);
+    res.on('error', () => undefined);
+    const encoding = ENCODINGS.get(mediaType(req)) ?? 'json';
+    try {
+      const signal = this.#checkHead(req);
+      if (expectsContinue) res.writeContinue();
+      const received = await this.#receive(req);
+      const body = await this.#inflated(received, req, encoding);
+      await this.#deliver(signal, encoding, body, res);
+    } catch (error) {
+      this.#refuse(req, res, encoding, error);
+    }
+  }
+
+  #checkHead(req: IncomingMessage): Signal {
+    const path = (req.url ?? '').split('?', 1)[0]!;
+    const signal = SIGNALS.get(path);
+    if (signal === undefined) {
+      throw new Refusal(
+        404,
+        `nothing is at this path; POST to ${[...SIGNALS.keys()].join(' or ')}`,
+      );
+    }
+    if (req.method !== 'POST') throw new Refusal(405, 'OTLP is sent by POST', { allow: 'POST' });
+    if (!ENCODINGS.has(mediaType(req))) {
+      throw new Refusal(415, `Content-Type must be ${[...ENCODINGS.keys()].join(' or ')}`);
+    }
+    if (!isKnownEncoding(contentEncoding(req))) {
+      throw new Refusal(415, 'Content-Encoding must be identity, gzip, deflate or zstd');
+    }
+    if (Number(req.headers['content-length'] ?? 0) > this.#bodyBytesMax) throw this.#tooLarge();
+    return signal;
+  }
+
+  async #receive(req: IncomingMessage): Promise<Buffer> {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    try {
+      // for await would destroy the socket on a refusal, and the sender would never see the answer.
+      await new Promise<void>((resolve, reject) => {
+        req.on('data', (chunk: Buffer) => {
+          bytes += chunk.length;
+          this.#receivingBytes += chunk.length;
+          if (bytes > this.#bodyBytesMax) reject(this.#tooLarge());
+          else if (this.#receivingBytes > this.#receivingBytesMax) reject(busy());
+          else {
+            chunks.push(chunk);
+            return;
+          }
+          req.removeAllListeners('data');
+        });
+        req.on('end', () => resolve());
+        req.on('close', () => reject(new Refusal(400, 'the body is cut off')));
+      });
+      return Buffer.concat(chunks, bytes);
+    } finally {
+      this.#receivingBytes -= bytes;
+    }
+  }
+
+  async #inflated(received: Buffer, req: IncomingMessage, encoding: BodyEncoding): Promise<Buffer> {
+    // Parsed JSON takes some twenty times its length, so it gets no more room than it was sent in.
+    const bytesMax = encoding === 'json' ? this.#bodyBytesMax : this.#inflatedBytesMax;
+    const result = await inflate(received, contentEncoding(req), bytesMax);
+    if (result.kind === 'too_large') {
+      throw new Refusal(413, `the body inflates to more than ${bytesMax} bytes`);
+    }
+    if (result.kind === 'malformed') {
+      throw new Refusal(400, `the body is not valid ${contentEncoding(req)}: ${result.detail}`);
+    }
+    return result.body;
+  }
+
+  async #deliver(
+    signal: Signal,
+    encoding: BodyEncoding,
+    body: Buffer,
+    res: ServerResponse,
+  ): Promise<void> {
+    const source = { name: 'otlp_http', partition: 0, offset: 0 };
+    const accepted = await this.#settings.pipeline.accept([{ signal, encoding, body, source }]);
+    // A message that could not be read was refused as a whole; anything else was stored in part.
+    const unread = accepted.rejected.find(({ reason }) => reason !== 'out_of_window');
+    if (unread !== undefined) {
+      throw new Refusal(unread.reason === 'too_large' ? 413 : 400, unread.detail);
+    }
+    const items = accepted.rejected.reduce((sum, one) => sum + one.items, 0);
+    const detail = accepted.rejected.map((one) => one.detail).join('; ');
+    send(res, 200, encoding, encodeSuccess(encoding, signal, items, detail));
+  }
+
+  #refuse(req: IncomingMessage, res: ServerResponse, encoding: BodyEncoding, error: unknown): void {
+    const { status, headers } = answerFor(error);
+    if (status === 500) {
+      this.#settings.log.error('otlp_http request failed', { error: messageOf(error) });
+    }
+    if (res.destroyed || res.headersSent) return;
+    const body = encodeStatus(encoding, status, messageOf(error));
+    if (req.complete) {
+      send(res, status, encoding, body, headers);
+      return;
+    }
+    // The answer goes out whole at once; the connection is closed only when the rest of the body was
+    // read away, or it takes too long.
+    res.writeHead(status, {
+      ...headers,
+      'content-type': contentTypeOf(encoding),
+      'content-length': body.length,
+      connection: 'close',
+    });
+    res.write(body);
+    const end = (): void => {
+      clearTimeout(late);
+      res.end();
+    };
+    const late = setTimeout(() => {
+      res.end();
+      req.destroy();
+    }, this.#settings.lingerMs ?? LINGER_MS);
+    req.on('end', end);
+    req.on('close', end);
+    req.resume();
+  }
+
+  #tooLarge(): Refusal {
+    return new Refusal(413, `the body has more than ${this.#bodyBytesMax} bytes`);
+  }
+}
+
+function busy(): Refusal {
+  return new Refusal(429, 'too many bodies are being received', { 'retry-after': '1' });
+}
+
+function answerFor(error: unknown): { status: number; headers: Readonly<Record<string, string>> } {
+  if (error instanceof Refusal) return error;
+  if (!(error instanceof AzimuthError)) return { status: 500, headers: {} };
+  const retryAfterS = error.retryable ? (error.retryAfterS ?? 2) : undefined;
+  return {
+    status: error.kind.status ?? 500,
+    headers: retryAfterS === undefined ? {} : { 'retry-after': String(retryAfterS) },
+  };
+}
+
+function mediaType(req: IncomingMessage): string {
+  return (req.headers['content-type'] ?? '').split(';', 1)[0]!.trim().toLowerCase();
+}
+
+function contentEncoding(req: IncomingMessage): string {
+  return (req.headers['content-encoding'] ?? 'identity').trim().toLowerCase();
+}
+
+function contentTypeOf(encoding: BodyEncoding): string {
+  return encoding === 'json' ? 'application/json' : 'application/x-protobuf';
+}
+
+function send(
+  res: ServerResponse,
+  status: number,
+  encoding: BodyEncoding,
+  body: Buffer,
+  headers: Readonly<Record<string, string>> = {},
+): void {
+  res.writeHead(status, {
+    ...headers,
+    'content-type': contentTypeOf(encoding),
+    'content-length': body.length,
+  });
+  res.end(body);
+}

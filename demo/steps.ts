@@ -1,0 +1,363 @@
+/**
+ * The course of the demo, step by step:
+ *
+ *   folder, ports, mesh file → [Kafka] → store, services, proxies → collector, analytics
+ *     → load → all hops arrived → report → [stay up] → stop, producers first
+ *
+ * Ends in order whatever happens: load, proxies (they flush to the collector), services, collector,
+ * analytics, store.
+ */
+import { spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { loadMesh } from '../mesh/load.ts';
+import { storePart } from '../mesh/parts.ts';
+import { createStoreClient } from '../store/client.ts';
+import { accountFor, type Account } from './account.ts';
+import { startKafka } from './kafka-broker.ts';
+import { loadText, runLoad, type LoadResult } from './load.ts';
+import { memoryPssBytes } from './measure.ts';
+import { DEFAULT_FOLDER, type DemoOptions } from './options.ts';
+import { createProcesses, DemoFailure, type Processes } from './processes.ts';
+import { createProgress, type Progress } from './progress.ts';
+import { choosePorts, SERVICES, shopMeshYaml, type ShopPorts } from './shop-mesh.ts';
+import { openWorkspace, type Workspace } from './workspace.ts';
+
+const AZIMUTH = fileURLToPath(new URL('../bin/azimuth.js', import.meta.url));
+const SERVICE = fileURLToPath(new URL('./shop/service.ts', import.meta.url));
+const HOST = '127.0.0.1';
+const GATEWAY = 'gateway';
+const SIDECARS = SERVICES.map((name) => `${name}-sidecar`);
+/** Enough to see a live mesh, little enough to leave a laptop alone. */
+const GENTLE_RATE_PER_S = 5;
+const COLLECTOR_AWAY_MS = 2_000;
+/** Reading it costs some milliseconds for each process. */
+const MEMORY_EVERY_MS = 3_000;
+
+/** What was asked of the demo before its load began. */
+class Interrupted extends Error {}
+
+interface Stage {
+  readonly options: DemoOptions;
+  readonly workspace: Workspace;
+  readonly ports: ShopPorts;
+  readonly processes: Processes;
+  readonly progress: Progress;
+  readonly stopped: AbortSignal;
+}
+
+/** Runs the demo and resolves with the exit code. Throws AzimuthError or DemoFailure. */
+export async function runDemo(options: DemoOptions): Promise<number> {
+  const progress = createProgress(options.json ? process.stderr : process.stdout);
+  const stopped = stopSignal(progress);
+  const workspace = await openWorkspace(options.folder, options.data);
+  const processes = createProcesses(workspace);
+  let stopKafka: (() => Promise<void>) | undefined;
+  try {
+    progress.title(`Azimuth demo: shop / separate over ${options.transport}, seed ${options.seed}`);
+    if (workspace.leftovers > 0) {
+      progress.step('clean', `ended ${workspace.leftovers} processes of a demo that was killed`);
+    }
+    const ports = await choosePorts(options.freePorts);
+    for (const line of ports.moved) progress.step('ports', line);
+    const own = options.transport === 'kafka' && options.brokers === undefined;
+    const brokers = own ? [`${HOST}:${ports.kafka}`] : options.brokers;
+    writeFileSync(workspace.meshFile, shopMeshYaml(ports, brokers));
+    loadMesh(workspace.meshFile);
+    progress.step('mesh', `${workspace.meshFile}: a gateway and ${SERVICES.length} services`);
+    const stage: Stage = { options, workspace, ports, processes, progress, stopped };
+    const kafka = own ? kafkaOrAdvice(ports.kafka) : undefined;
+    stopKafka = () =>
+      kafka?.then(
+        (broker) => broker.stop(),
+        () => undefined,
+      ) ?? Promise.resolve();
+    await startAll(stage, kafka);
+    return await loadAndReport(stage);
+  } catch (error) {
+    if (!(error instanceof Interrupted)) throw error;
+    progress.step('stop', 'asked to stop before the report');
+    return 130;
+  } finally {
+    await stopAll(processes, progress);
+    await stopKafka?.();
+    workspace.release();
+  }
+}
+
+/** Aborts at the first Ctrl-C or SIGTERM; a second one ends at once, children included. */
+function stopSignal(progress: Progress): AbortSignal {
+  const controller = new AbortController();
+  const stop = (signal: NodeJS.Signals): void => {
+    if (controller.signal.aborted) process.exit(130);
+    progress.step('stop', `${signal}: ending in order (again: at once)`);
+    controller.abort();
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop);
+  return controller.signal;
+}
+
+async function kafkaOrAdvice(port: number): ReturnType<typeof startKafka> {
+  try {
+    return await startKafka({ port });
+  } catch (error) {
+    throw new DemoFailure(
+      `${(error as Error).message}\nUse a Kafka that runs already with --brokers host:port, or ` +
+        'leave --transport kafka out',
+      { cause: error },
+    );
+  }
+}
+
+/** Starts every process; all are ready when it resolves. */
+async function startAll(
+  stage: Stage,
+  kafka: ReturnType<typeof startKafka> | undefined,
+): Promise<void> {
+  const { options, workspace, ports, processes, progress, stopped } = stage;
+  const mesh = ['--mesh', workspace.meshFile];
+  const interrupted = new Promise<never>((_, reject) => {
+    stopped.addEventListener('abort', () => reject(new Interrupted()), { once: true });
+  });
+  // It rejects long after the start, too, when nobody waits for it any more.
+  interrupted.catch(() => undefined);
+  if (stopped.aborted) throw new Interrupted();
+  const azimuth = (name: string, port: number, ...args: string[]): void =>
+    processes.start({
+      name,
+      args: [AZIMUTH, ...args, ...mesh],
+      readyUrl: `http://${HOST}:${port}/readyz`,
+    });
+  const ready = async (names: readonly string[]): Promise<void> => {
+    await Promise.race([Promise.all(names.map((name) => processes.ready(name))), interrupted]);
+  };
+
+  azimuth('store', ports.store, 'store', '--data', workspace.dataFolder);
+  for (const name of SERVICES) {
+    const { app, outbound } = ports.services[name]!;
+    processes.start({
+      name,
+      args: [SERVICE, name],
+      env: {
+        PORT: String(app),
+        MESH_OUTBOUND: `http://${HOST}:${outbound}`,
+        SHOP_SEED: String(options.seed),
+        OTEL_EXPORTER_OTLP_ENDPOINT: `http://${HOST}:${ports.otlp}`,
+        OTEL_RESOURCE_ATTRIBUTES: 'service.namespace=shop,service.version=1.0.0',
+        OTEL_NODE_RESOURCE_DETECTORS: 'env,serviceinstance,host',
+        // Spans of the applications show up within a second, as those of the proxies do.
+        OTEL_BSP_SCHEDULE_DELAY: '1000',
+      },
+      readyUrl: `http://${HOST}:${app}/healthz`,
+    });
+    azimuth(`${name}-sidecar`, ports.services[name]!.admin, 'sidecar', '--name', `${name}-sidecar`);
+  }
+  azimuth(GATEWAY, ports.gatewayAdmin, 'gateway', '--name', 'edge');
+  await ready(['store']);
+  progress.step('store', `embedded ClickHouse on http://${HOST}:${ports.store}`);
+  if (kafka !== undefined) {
+    const broker = await Promise.race([kafka, interrupted]);
+    processes.note(broker.pid() ?? 0);
+    progress.step('kafka', `a broker of its own on ${broker.brokers.join()}`);
+  }
+  if (options.transport === 'kafka') {
+    await runAzimuth(['topics', ...mesh], 'ignore');
+    progress.step('topics', 'otlp_spans and otlp_logs are there');
+  }
+  azimuth('collector', ports.collectorAdmin, 'collector');
+  azimuth('analytics', ports.analytics, 'analytics');
+  await ready(['collector']);
+  progress.step('collector', `OTLP/HTTP on http://${HOST}:${ports.otlp}`);
+  await ready([...SERVICES, ...SIDECARS]);
+  progress.step('services', `${SERVICES.join(', ')}, each with its sidecar`);
+  await ready([GATEWAY]);
+  progress.step('gateway', `http://${HOST}:${ports.gateway}`);
+  await ready(['analytics']);
+  progress.step('analytics', `http://${HOST}:${ports.analytics}`);
+}
+
+async function loadAndReport(stage: Stage): Promise<number> {
+  const { options, workspace, ports, processes, progress, stopped } = stage;
+  const count = Math.max(1, Math.round(options.seconds * options.ratePerS));
+  const url = `http://${HOST}:${ports.gateway}`;
+  const load = { url, ratePerS: options.ratePerS, seed: options.seed, signal: stopped };
+  let firstRequestS = NaN;
+  let memoryBytes: number | undefined;
+  const measure = (): void => {
+    const now = memoryPssBytes(process.pid);
+    if (now !== undefined) memoryBytes = Math.max(memoryBytes ?? 0, now);
+  };
+  const measuring = setInterval(measure, MEMORY_EVERY_MS);
+  const fromMs = Date.now();
+  progress.step('load', `${count} requests at ${options.ratePerS}/s, ${options.seconds} s`);
+  try {
+    let toMs = Date.now();
+    const running = runLoad({
+      ...load,
+      count,
+      onFirstAnswer() {
+        firstRequestS = progress.elapsedS();
+        progress.step('first', 'request answered');
+      },
+    }).finally(() => {
+      // Past the last answer, and no further: rates are those of the load.
+      toMs = Date.now() + 1;
+    });
+    const [result] = await Promise.race([
+      Promise.all([running, killCollector(stage, running)]),
+      processes.failure,
+    ]);
+    measure();
+    progress.step('sent', loadText(result));
+    for (const [kind, times] of result.errorKinds) progress.step('error', `${times} x ${kind}`);
+
+    const store = createStoreClient(storePart(loadMesh(workspace.meshFile)));
+    let account: Account;
+    try {
+      account = await Promise.race([
+        accountFor(store, { fromMs, sent: result.sent, processes: 1 + SIDECARS.length }),
+        processes.failure,
+      ]);
+    } finally {
+      await store.close();
+    }
+    progress.step('stored', account.text);
+    const megabytes = memoryBytes === undefined ? undefined : Math.round(memoryBytes / 2 ** 20);
+    progress.step(
+      'used',
+      `${megabytes === undefined ? 'memory not known on this system' : `${megabytes} MB of memory at most (PSS, all processes)`}, ` +
+        `first request after ${firstRequestS.toFixed(1)} s`,
+    );
+    await runAzimuth(
+      [
+        'report',
+        'gateway-vs-mesh',
+        ...['--from', new Date(fromMs).toISOString()],
+        ...['--to', new Date(toMs).toISOString()],
+        ...['--mesh', workspace.meshFile],
+      ],
+      options.json ? 'stderr' : 'inherit',
+    );
+    progress.text(lookFurther(stage));
+    if (options.keep && !stopped.aborted) await stayUp(stage, load, count);
+    if (options.json) {
+      const figures = figuresOf(options, result, account, memoryBytes, firstRequestS);
+      process.stdout.write(JSON.stringify(figures) + '\n');
+    }
+    return account.complete && result.errors === 0 ? 0 : 1;
+  } finally {
+    clearInterval(measuring);
+  }
+}
+
+/** Kills the collector while the load runs and starts it again, when that was asked for. */
+async function killCollector(stage: Stage, load: Promise<LoadResult>): Promise<void> {
+  const { options, processes, progress, ports, workspace } = stage;
+  if (options.killCollectorAtS === undefined) return;
+  const over = load.then(() => 'over' as const);
+  if ((await Promise.race([sleep(options.killCollectorAtS * 1000), over])) === 'over') return;
+  await processes.kill('collector');
+  progress.step('fault', 'collector killed (-9)');
+  await sleep(COLLECTOR_AWAY_MS);
+  processes.start({
+    name: 'collector',
+    args: [AZIMUTH, 'collector', '--mesh', workspace.meshFile],
+    readyUrl: `http://${HOST}:${ports.collectorAdmin}/readyz`,
+  });
+  await processes.ready('collector');
+  progress.step('fault', 'collector is back');
+}
+
+/** Gentle traffic until Ctrl-C. */
+async function stayUp(
+  { processes, progress, stopped }: Stage,
+  load: { url: string; seed: number },
+  firstNumber: number,
+): Promise<void> {
+  progress.step('up', `gentle traffic, ${GENTLE_RATE_PER_S} requests a second, until Ctrl-C`);
+  const gentle = runLoad({
+    ...load,
+    ratePerS: GENTLE_RATE_PER_S,
+    count: undefined,
+    signal: stopped,
+    firstNumber,
+  });
+  const result = await Promise.race([gentle, processes.failure]);
+  progress.step('sent', loadText(result));
+}
+
+/** Runs an azimuth command to its end. Throws DemoFailure when it fails. */
+async function runAzimuth(
+  args: readonly string[],
+  stdout: 'inherit' | 'stderr' | 'ignore',
+): Promise<void> {
+  const child = spawn(process.execPath, [AZIMUTH, ...args], {
+    stdio: ['ignore', stdout === 'stderr' ? 2 : stdout, 'inherit'],
+  });
+  const code = await new Promise<number>((resolve, reject) => {
+    child.once('exit', (status) => resolve(status ?? 1));
+    child.once('error', reject);
+  });
+  if (code !== 0) throw new DemoFailure(`azimuth ${args[0] ?? ''} ended with exit code ${code}`);
+}
+
+async function stopAll(processes: Processes, progress: Progress): Promise<void> {
+  await processes.stop([GATEWAY, ...SIDECARS]);
+  await processes.stop(SERVICES);
+  await processes.stop(['collector']);
+  await processes.stop(['analytics']);
+  await processes.stop(['store']);
+  progress.step('stopped', 'proxies, services, collector, analytics, store');
+}
+
+function lookFurther({ options, workspace, ports }: Stage): string {
+  const query = 'SELECT EdgeClass, count() FROM azimuth.spans WHERE HopVersion > 0 GROUP BY 1';
+  // Commands find the mesh file of the usual folder by themselves.
+  const mesh = options.folder === DEFAULT_FOLDER ? '' : ` --mesh ${workspace.meshFile}`;
+  const up = options.keep
+    ? 'everything keeps running until Ctrl-C'
+    : 'with --keep everything keeps running: npm run demo -- --keep';
+  return `
+  Look further (${up})
+    one request     curl http://${HOST}:${ports.gateway}/api/products/42
+    SQL             npx azimuth sql "${query}"${mesh}
+    over HTTP       curl -u azimuth:${workspace.password} 'http://${HOST}:${ports.store}/?query=${encodeURIComponent(query)}'
+    other reading   npx azimuth report gateway-vs-mesh --perspective whole${mesh}
+    every hop       npx azimuth reconcile${mesh}
+    API             http://${HOST}:${ports.analytics}/api/gateway-vs-mesh?last=5m&perspective=split
+    logs, mesh      ${options.folder}/logs, ${workspace.meshFile} (npx azimuth check ${workspace.meshFile})
+
+  Try   npm run demo -- --rate 200        npm run demo -- --kill-collector-at 10
+        npm run demo -- --transport kafka
+
+`;
+}
+
+/** The line of `--json`. */
+function figuresOf(
+  options: DemoOptions,
+  load: LoadResult,
+  account: Account,
+  memoryBytes: number | undefined,
+  firstRequestS: number,
+): Record<string, unknown> {
+  const rounded = (value: number): number => Math.round(value * 100) / 100;
+  return {
+    requests_sent: load.sent,
+    requests_answered: load.answered,
+    errors: load.errors,
+    faults_made_up: load.faultsMadeUp,
+    ...account.figures,
+    latency_p50_ms: rounded(load.p50Ms),
+    latency_p90_ms: rounded(load.p90Ms),
+    latency_p99_ms: rounded(load.p99Ms),
+    memory_pss_bytes: memoryBytes ?? null,
+    first_request_s: rounded(firstRequestS),
+    seconds: options.seconds,
+    rate: options.ratePerS,
+    seed: options.seed,
+    transport: options.transport,
+    collector_killed_at_s: options.killCollectorAtS ?? null,
+  };
+}

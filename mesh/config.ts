@@ -1,0 +1,296 @@
+/**
+ * What may stand in a mesh file: one zod schema, the source of the TypeScript type, of the fault
+ * messages and of mesh/mesh.schema.json (editors complete from it; `npm run generate`).
+ *
+ * Checks here concern one value each; what concerns several stands in references.ts. Keys keep
+ * their YAML names in code, so that one grep finds every use. Each default says why it is so.
+ */
+import { z } from 'zod';
+import { TOPIC_LOGS, TOPIC_SPANS } from '../telemetry/names.ts';
+import { DEFAULT_PORTS } from '../runtime/ports.ts';
+import { parseTemplate } from './route-template.ts';
+
+/** `file_format` that this version writes; another major is refused, a newer minor is warned of. */
+export const FILE_FORMAT = { major: 1, minor: 0 } as const;
+
+export const TOPOLOGIES = ['separate', 'attached', 'shared', 'merged'] as const;
+
+/** Loopback by default everywhere: nothing is open to the network until the file says so. */
+const LOOPBACK = '127.0.0.1';
+
+const name = z
+  .string()
+  .regex(
+    /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/,
+    'is not a name (1 to 63 lower-case letters, digits and "-": it serves as a Host)',
+  );
+
+const hostName = z
+  .string()
+  .regex(
+    /^([A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]?)$/,
+    'is not a host (write a name such as "localhost" or an IP address)',
+  );
+
+const NO_PORT = 'is not a port (write a whole number from 1 to 65535)';
+const port = z.int(NO_PORT).min(1, NO_PORT).max(65_535, NO_PORT);
+
+/** `host:port`, IPv6 in brackets. */
+const address = z
+  .string()
+  .regex(
+    /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?):[0-9]{1,5}$/,
+    'is not an address (write "host:port", for example "127.0.0.1:9101")',
+  )
+  .refine((value) => {
+    const number = Number(/:([0-9]{1,5})$/.exec(value)?.[1] ?? 1);
+    return number >= 1 && number <= 65_535;
+  }, 'has no valid port (write a whole number from 1 to 65535)');
+
+const httpUrl = z
+  .string()
+  .regex(/^https?:\/\//, 'is not an http:// or https:// URL (write "http://host:port")')
+  .refine(
+    (value) => !/^https?:\/\//.test(value) || URL.canParse(value),
+    'is not a valid URL (write "http://host:port"; a port is 1 to 65535)',
+  )
+  .refine(
+    (value) => !URL.canParse(value) || new URL(value).username + new URL(value).password === '',
+    'holds a user or password (put them in their own keys, the password as ${env:NAME})',
+  );
+
+const text = z.string().min(1, 'is empty (give it a value or leave the key out)');
+
+const milliseconds = (least: number, most: number) =>
+  z
+    .int('is not a whole number of milliseconds (write one without unit)')
+    .min(least, `is less than ${least} ms (write ${least} or more)`)
+    .max(most, `is more than ${most} ms (write ${most} or less)`);
+
+const template = z.string().superRefine((value, context) => {
+  const parsed = parseTemplate(value);
+  if (!parsed.ok) context.addIssue({ code: 'custom', message: parsed.fault });
+});
+
+const methods = z
+  .array(
+    z
+      .string()
+      .regex(/^[A-Z][A-Z0-9_-]*$/, 'is not an HTTP method (write it in capitals, as "GET")'),
+  )
+  // Empty: a route is about a path first; most services name no methods.
+  .default([])
+  .describe('Methods in capitals; empty: any.');
+
+const routeHost = z
+  .string()
+  .regex(
+    /^[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$/,
+    'is not a host name (lower case, without scheme and port)',
+  );
+
+// 15 s: Envoy's route timeout, which users of a mesh expect.
+const responseTimeoutMs = milliseconds(1, 3_600_000)
+  .default(15_000)
+  .describe('Milliseconds from the end of the request to the first byte of the response.');
+
+// 5 s: Envoy's cluster connect_timeout.
+const connectTimeoutMs = milliseconds(1, 60_000)
+  .default(5_000)
+  .describe('Milliseconds until an unanswered connect counts as failed.');
+
+const endpoint = (defaultPort: number) =>
+  z
+    .strictObject({
+      host: hostName.default(LOOPBACK),
+      port: port.default(defaultPort),
+    })
+    .prefault({});
+
+const identity = {
+  // Same as OpenTelemetry's absence of service.namespace: no namespace.
+  namespace: z.string().default('').describe('service.namespace of its spans.'),
+  version: z.string().default('').describe('service.version of its spans.'),
+  zone: z.string().default('').describe('cloud.availability_zone of its spans.'),
+};
+
+const machine = hostName
+  .optional()
+  .describe(
+    'Machine, pod or container that it runs on, by the name under which the others reach it. ' +
+      'Listeners of two machines may have the same address. Left out: all on one machine.',
+  );
+
+const telemetry = z
+  .strictObject({
+    // Works with nothing installed; Kafka where a stack has it.
+    transport: z.enum(['otlp', 'kafka']).default('otlp'),
+    otlp: z
+      .strictObject({
+        endpoint: httpUrl.default(`http://${LOOPBACK}:${DEFAULT_PORTS.otlpHttp}`),
+      })
+      .prefault({}),
+    kafka: z
+      .strictObject({
+        brokers: z
+          .array(address)
+          .min(1, 'names no broker (write at least one "host:port")')
+          .default([`${LOOPBACK}:${DEFAULT_PORTS.kafka}`]),
+        // The stock Collector's topics, so that it can read ours and we its.
+        topic_spans: text.default(TOPIC_SPANS),
+        topic_logs: text.default(TOPIC_LOGS),
+      })
+      .prefault({}),
+    // A third of the bytes of plain attributes; `attributes` is for backends that are not ours.
+    hop_format: z.enum(['packed', 'attributes']).default('packed'),
+    // Raw paths hold personal data and have no bound; the template has both.
+    path: z.enum(['template', 'hash', 'keep']).default('template'),
+    // A kill -9 of a proxy costs at most this much telemetry; shorter costs CPU in small batches.
+    flush_interval_ms: milliseconds(10, 60_000).default(200),
+    // 32 MiB: a quarter of a million packed hops, which bridges a collector's restart under load.
+    queue_bytes_max: z
+      .int()
+      .min(65_536, 'is less than 65536 bytes (write 65536 or more)')
+      .default(33_554_432),
+    // 100,000 hops: 50 s at 2,000 requests/s; whichever bound is met first holds.
+    queue_hops_max: z.int().min(100, 'is less than 100 hops (write 100 or more)').default(100_000),
+  })
+  .prefault({});
+
+const store = z.strictObject({
+  url: httpUrl.default(`http://${LOOPBACK}:${DEFAULT_PORTS.store}`),
+  database: z
+    .string()
+    .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is not a database name (letters, digits, "_")')
+    .default('azimuth'),
+  user: text.default('azimuth'),
+  password: z
+    .string()
+    .min(1, 'is empty (set it, best as "${env:AZIMUTH_STORE_PASSWORD}")')
+    .describe('Best as ${env:AZIMUTH_STORE_PASSWORD}, with a .env file beside the mesh file.'),
+  // A week: what an incident review needs, on a disk of a laptop.
+  retention_days: z
+    .int('is not a whole number of days (write one without unit)')
+    .min(1, 'is less than 1 day (write 1 or more)')
+    .max(3_650, 'is more than 3650 days (write 3650 or less)')
+    .default(7),
+});
+
+const collector = z
+  .strictObject({
+    otlp_http: endpoint(DEFAULT_PORTS.otlpHttp),
+    admin: endpoint(DEFAULT_PORTS.collectorAdmin),
+    kafka: z.strictObject({ group_id: text.default('azimuth-collector') }).prefault({}),
+  })
+  .prefault({});
+
+const gateway = z.strictObject({
+  name,
+  ...identity,
+  machine,
+  listen: endpoint(DEFAULT_PORTS.gateway),
+  admin: endpoint(DEFAULT_PORTS.admin),
+  routes: z
+    .array(
+      z.strictObject({
+        // Empty: a gateway for one site needs no host.
+        hosts: z.array(routeHost).default([]).describe('Host names; empty: any.'),
+        path: template,
+        methods,
+        to: name.describe('A workload, or an external.'),
+        response_timeout_ms: responseTimeoutMs,
+      }),
+    )
+    .min(1, 'names no route (a gateway without routes answers 404 to everything)'),
+});
+
+const workload = z.strictObject({
+  name,
+  // Most workloads are plain services; being a BFF changes how its callees are counted.
+  kind: z.enum(['service', 'bff']).default('service'),
+  ...identity,
+  address: address.describe('Where the application itself listens, as its sidecar reaches it.'),
+  connect_timeout_ms: connectTimeoutMs,
+  // Only names for http.route: a path that matches none is carried all the same, as "/*".
+  routes: z
+    .array(z.strictObject({ path: template, methods, response_timeout_ms: responseTimeoutMs }))
+    .default([]),
+});
+
+const sidecar = z.strictObject({
+  name,
+  machine,
+  serves: z
+    .array(
+      z.strictObject({
+        workload: name,
+        inbound: z
+          .strictObject({
+            host: hostName.default(LOOPBACK),
+            port: port.default(DEFAULT_PORTS.inbound),
+            // False: nobody is believed until the file vouches that only proxies can connect.
+            mesh_only: z
+              .boolean()
+              .default(false)
+              .describe('Only proxies of the mesh can connect: believe their azimuth-peer header.'),
+          })
+          .prefault({}),
+        outbound: endpoint(DEFAULT_PORTS.outbound),
+      }),
+    )
+    .min(1, 'serves no workload (name at least one)'),
+  admin: endpoint(DEFAULT_PORTS.admin),
+});
+
+const external = z.strictObject({
+  name,
+  hosts: z.array(routeHost).min(1, 'names no host (write the Host that callers use)'),
+  address,
+  connect_timeout_ms: connectTimeoutMs,
+  response_timeout_ms: responseTimeoutMs,
+});
+
+/** The whole mesh file. */
+const meshConfigSchema = z.strictObject({
+  file_format: z
+    .string('is not a text (write it in quotes: "1.0")')
+    .regex(/^[0-9]+\.[0-9]+$/, 'is not a format version (write "1.0")'),
+  mesh: name.describe('Name of the mesh, on every span.'),
+  topology: z
+    .enum(TOPOLOGIES)
+    // The textbook form: gateway, then the service's own sidecar.
+    .default('separate'),
+  cluster: text.default('local'),
+  telemetry,
+  store,
+  collector,
+  analytics: endpoint(DEFAULT_PORTS.analytics),
+  gateways: z.array(gateway).default([]),
+  workloads: z.array(workload).default([]),
+  sidecars: z.array(sidecar).default([]),
+  externals: z.array(external).default([]),
+});
+
+/** A mesh file with every default filled in. */
+export type MeshConfig = z.output<typeof meshConfigSchema>;
+export type GatewayConfig = MeshConfig['gateways'][number];
+export type WorkloadConfig = MeshConfig['workloads'][number];
+export type SidecarConfig = MeshConfig['sidecars'][number];
+
+/** JSON Schema (draft 2020-12) of what a user may write, for editors. */
+export function meshJsonSchema(): Record<string, unknown> {
+  return {
+    ...z.toJSONSchema(meshConfigSchema, { io: 'input' }),
+    title: 'Azimuth mesh file',
+  };
+}
+
+/** Every fault of one value each, in zod's own form; the typed config when there is none. */
+export function parseMeshConfig(raw: unknown): z.ZodSafeParseResult<MeshConfig> {
+  return meshConfigSchema.safeParse(raw);
+}
+
+/** The config as it may be shown to people: secrets replaced. */
+export function redactedConfig(config: MeshConfig): MeshConfig {
+  return { ...config, store: { ...config.store, password: '[REDACTED]' } };
+}

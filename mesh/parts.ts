@@ -1,0 +1,224 @@
+/**
+ * Mesh → the part of one process, all references resolved. Pure: opens nothing, reads no file.
+ * proxy/, collector/, store/ and analytics/ see only these parts, never the whole mesh.
+ */
+import { AzimuthError } from '../runtime/errors.ts';
+import type { PeerRole } from '../telemetry/edge-class.ts';
+import type { GatewayConfig, MeshConfig, SidecarConfig, WorkloadConfig } from './config.ts';
+import type { Mesh } from './load.ts';
+import type {
+  Cluster,
+  Endpoint,
+  Listener,
+  ProxyPart,
+  Route,
+  StorePart,
+  TelemetryPart,
+  WorkloadIdentity,
+} from './part.ts';
+import { CATCH_ALL, parseTemplate } from './route-template.ts';
+
+/** What the collector takes: where it listens, where it reads and where it stores. */
+export interface CollectorPart {
+  readonly otlp_http: Endpoint;
+  readonly admin: Endpoint;
+  readonly telemetry: TelemetryPart;
+  readonly store: StorePart;
+  readonly kafka: { readonly group_id: string };
+}
+
+/** What the analytics process takes. */
+export interface AnalyticsPart extends Endpoint {
+  readonly mesh: string;
+  readonly topology: string;
+  readonly store: StorePart;
+}
+
+export function storePart(mesh: Mesh): StorePart {
+  return mesh.config.store;
+}
+
+export function collectorPart(mesh: Mesh): CollectorPart {
+  const { collector, store } = mesh.config;
+  return { ...collector, telemetry: telemetryPart(mesh.config), store };
+}
+
+export function analyticsPart(mesh: Mesh): AnalyticsPart {
+  const { analytics, mesh: name, topology, store } = mesh.config;
+  return { ...analytics, mesh: name, topology, store };
+}
+
+function telemetryPart({ telemetry }: MeshConfig): TelemetryPart {
+  const { otlp, ...rest } = telemetry;
+  return { ...rest, otlp_endpoint: otlp.endpoint.replace(/\/+$/, '') };
+}
+
+/**
+ * The part of the gateway or sidecar called `name`; with `role`, only of that kind.
+ * Throws AZ_USAGE naming those that there are when there is none of that name.
+ */
+export function proxyPart(mesh: Mesh, name: string, role?: 'gateway' | 'sidecar'): ProxyPart {
+  const { config } = mesh;
+  const gateway = role === 'sidecar' ? undefined : config.gateways.find((g) => g.name === name);
+  const sidecar = role === 'gateway' ? undefined : config.sidecars.find((s) => s.name === name);
+  const owner = gateway ?? sidecar;
+  if (owner === undefined) {
+    const names = [
+      ...(role === 'sidecar' ? [] : config.gateways),
+      ...(role === 'gateway' ? [] : config.sidecars),
+    ].map((proxy) => proxy.name);
+    throw new AzimuthError(
+      'AZ_USAGE',
+      `${mesh.file} has no ${role ?? 'proxy'} called "${name}" (there are: ${names.join(', ') || 'none'})`,
+    );
+  }
+  return {
+    mesh: config.mesh,
+    topology: config.topology,
+    cluster: config.cluster,
+    name,
+    role: gateway === undefined ? 'sidecar' : 'gateway',
+    // The first configuration of this process; a reload counts on from here.
+    generation: 1,
+    listeners:
+      gateway === undefined
+        ? sidecarListeners(config, sidecar!)
+        : [gatewayListener(config, gateway)],
+    admin: owner.admin,
+    telemetry: telemetryPart(config),
+  };
+}
+
+function gatewayListener(config: MeshConfig, gateway: GatewayConfig): Listener {
+  return {
+    name: `${gateway.name}-ingress`,
+    side: 'ingress',
+    ...gateway.listen,
+    // The outside vouches for nobody.
+    mesh_only: false,
+    workload: identityOf(gateway, 'gateway'),
+    routes: gateway.routes.map((route) => ({
+      ...templateOf(route.path),
+      hosts: route.hosts,
+      methods: route.methods,
+      cluster: clusterCalled(config, route.to),
+      response_timeout_ms: route.response_timeout_ms,
+    })),
+  };
+}
+
+function sidecarListeners(config: MeshConfig, sidecar: SidecarConfig): Listener[] {
+  const outboundRoutes = config.workloads.flatMap((workload) =>
+    workloadRoutes(workload, [workload.name], clusterCalled(config, workload.name)),
+  );
+  const externalRoutes = config.externals.map((external) => ({
+    ...templateOf(CATCH_ALL),
+    hosts: external.hosts,
+    methods: [],
+    cluster: clusterCalled(config, external.name),
+    response_timeout_ms: external.response_timeout_ms,
+  }));
+  return sidecar.serves.flatMap((served) => {
+    const workload = config.workloads.find((w) => w.name === served.workload)!;
+    const identity = identityOf(workload, roleOf(workload));
+    const application: Cluster = {
+      name: workload.name,
+      endpoints: [endpointOf(workload.address)],
+      meshed: false,
+      role: identity.role,
+      connect_timeout_ms: workload.connect_timeout_ms,
+    };
+    return [
+      {
+        name: `${workload.name}-inbound`,
+        side: 'inbound',
+        ...served.inbound,
+        workload: identity,
+        routes: workloadRoutes(workload, [], application),
+      },
+      {
+        name: `${workload.name}-outbound`,
+        side: 'outbound',
+        ...served.outbound,
+        mesh_only: false,
+        workload: identity,
+        routes: [...outboundRoutes, ...externalRoutes],
+      },
+    ] satisfies Listener[];
+  });
+}
+
+/** Templates only name: a path that matches none of them is carried as the catch-all. */
+function workloadRoutes(
+  workload: WorkloadConfig,
+  hosts: readonly string[],
+  cluster: Cluster,
+): Route[] {
+  const named = workload.routes.map((route) => ({
+    ...templateOf(route.path),
+    hosts,
+    methods: route.methods,
+    cluster,
+    response_timeout_ms: route.response_timeout_ms,
+  }));
+  const catchAll: Route = {
+    ...templateOf(CATCH_ALL),
+    hosts,
+    methods: [],
+    cluster,
+    // Envoy's route timeout, as the default of the mesh file.
+    response_timeout_ms: 15_000,
+  };
+  const covered = workload.routes.some((r) => r.path === CATCH_ALL && r.methods.length === 0);
+  return covered ? named : [...named, catchAll];
+}
+
+/** Cluster of a workload (its sidecar's inbound listener) or of an external. */
+function clusterCalled(config: MeshConfig, name: string): Cluster {
+  const external = config.externals.find((e) => e.name === name);
+  if (external !== undefined) {
+    return {
+      name,
+      endpoints: [endpointOf(external.address)],
+      meshed: false,
+      role: 'external',
+      connect_timeout_ms: external.connect_timeout_ms,
+    };
+  }
+  const workload = config.workloads.find((w) => w.name === name)!;
+  const sidecar = config.sidecars.find((s) => s.serves.some((v) => v.workload === name))!;
+  const { host, port } = sidecar.serves.find((v) => v.workload === name)!.inbound;
+  const wildcard = host === '0.0.0.0' || host === '::' || host === '[::]';
+  return {
+    name,
+    endpoints: [{ host: wildcard ? (sidecar.machine ?? '127.0.0.1') : host, port }],
+    meshed: true,
+    role: roleOf(workload),
+    connect_timeout_ms: workload.connect_timeout_ms,
+  };
+}
+
+const roleOf = (workload: WorkloadConfig): PeerRole =>
+  workload.kind === 'bff' ? 'bff' : 'workload';
+
+function identityOf(
+  owner: { name: string; namespace: string; version: string; zone: string },
+  role: PeerRole,
+): WorkloadIdentity {
+  const { name, namespace, version, zone } = owner;
+  return { name, namespace, version, zone, role };
+}
+
+/** `host:port` of a checked address; brackets of IPv6 removed. */
+function endpointOf(address: string): Endpoint {
+  const colon = address.lastIndexOf(':');
+  return {
+    host: address.slice(0, colon).replace(/^\[|\]$/g, ''),
+    port: Number(address.slice(colon + 1)),
+  };
+}
+
+function templateOf(template: string): Pick<Route, 'template' | 'segments'> {
+  const parsed = parseTemplate(template);
+  return { template, segments: parsed.ok ? parsed.segments : [] };
+}

@@ -1,0 +1,311 @@
+/**
+ * Checks of a mesh file that concern several values: names, ports, references, routes. They read
+ * the raw values, tolerantly, so that they all run even when config.ts found faults too: one run
+ * names everything. A value of the wrong type is passed over here, since config.ts reports it.
+ */
+import { DEFAULT_PORTS } from '../runtime/ports.ts';
+import { FILE_FORMAT, TOPOLOGIES } from './config.ts';
+import { coversTemplate, parseTemplate } from './route-template.ts';
+import { pathText, type Fault, type Path, type Source } from './source.ts';
+
+type Raw = Readonly<Record<string, unknown>>;
+interface Item {
+  readonly raw: Raw;
+  readonly path: Path;
+}
+
+const isRaw = (value: unknown): value is Raw =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const group = (parent: Item, key: string): Item => {
+  const value = parent.raw[key];
+  return { raw: isRaw(value) ? value : {}, path: [...parent.path, key] };
+};
+
+function list(parent: Item, key: string): Item[] {
+  const value = parent.raw[key];
+  if (!Array.isArray(value)) return [];
+  return value.flatMap((raw: unknown, index) =>
+    isRaw(raw) ? [{ raw, path: [...parent.path, key, index] }] : [],
+  );
+}
+
+const text = (item: Item, key: string): string | undefined => {
+  const value = item.raw[key];
+  return typeof value === 'string' ? value : undefined;
+};
+
+const strings = (value: unknown): string[] =>
+  Array.isArray(value) ? value.filter((v) => typeof v === 'string') : [];
+
+/** Every fault that only shows when several values are looked at together. */
+export function referenceFaults(source: Source): Fault[] {
+  const top: Item = { raw: isRaw(source.raw) ? source.raw : {}, path: [] };
+  return [
+    ...formatFaults(top, source),
+    ...nameFaults(top, source),
+    ...servingFaults(top, source),
+    ...routeFaults(top, source),
+    ...hostFaults(top, source),
+    ...portFaults(top, source),
+  ];
+}
+
+/** What works, yet deserves a look. */
+export function formatWarnings(source: Source): Fault[] {
+  const top: Item = { raw: isRaw(source.raw) ? source.raw : {}, path: [] };
+  const warnings: Fault[] = [];
+  const [major, minor] = (text(top, 'file_format') ?? '').split('.').map(Number);
+  if (major === FILE_FORMAT.major && minor !== undefined && minor > FILE_FORMAT.minor) {
+    const known = `${FILE_FORMAT.major}.${FILE_FORMAT.minor}`;
+    warnings.push(
+      source.fault(
+        ['file_format'],
+        `is newer than ${known}, which this version knows (what is new in it is not understood)`,
+      ),
+    );
+  }
+  const topology = text(top, 'topology') ?? TOPOLOGIES[0];
+  if (topology !== TOPOLOGIES[0]) {
+    warnings.push(
+      source.fault(
+        ['topology'],
+        `"${topology}" is only a label in this version: proxies run as in "separate"`,
+      ),
+    );
+  }
+  return warnings;
+}
+
+function formatFaults(top: Item, source: Source): Fault[] {
+  const format = text(top, 'file_format');
+  const major = /^([0-9]+)\.[0-9]+$/.exec(format ?? '')?.[1];
+  if (major === undefined || Number(major) === FILE_FORMAT.major) return [];
+  const known = `${FILE_FORMAT.major}.${FILE_FORMAT.minor}`;
+  return [
+    source.fault(['file_format'], `"${format}" is of another major version (write "${known}")`),
+  ];
+}
+
+/** Names that share one room must differ. Each room: what its names are used as. */
+function nameFaults(top: Item, source: Source): Fault[] {
+  const rooms: [string, string[]][] = [
+    ['they name services on spans and as Host', ['gateways', 'workloads', 'externals']],
+    ['they name processes in --name', ['gateways', 'sidecars']],
+  ];
+  const faults: Fault[] = [];
+  const reported = new Set<string>();
+  for (const [why, keys] of rooms) {
+    const first = new Map<string, Path>();
+    for (const item of keys.flatMap((key) => list(top, key))) {
+      const name = text(item, 'name');
+      if (name === undefined) continue;
+      const earlier = first.get(name);
+      const path = [...item.path, 'name'];
+      if (earlier === undefined) {
+        first.set(name, item.path);
+      } else if (!reported.has(pathText(path))) {
+        reported.add(pathText(path));
+        faults.push(
+          source.fault(path, `"${name}" names ${pathText(earlier)} already (rename one: ${why})`),
+        );
+      }
+    }
+  }
+  return faults;
+}
+
+/** Each workload has exactly one sidecar. */
+function servingFaults(top: Item, source: Source): Fault[] {
+  const faults: Fault[] = [];
+  const workloads = new Set(list(top, 'workloads').map((item) => text(item, 'name')));
+  const servedAt = new Map<string, Path>();
+  for (const served of list(top, 'sidecars').flatMap((sidecar) => list(sidecar, 'serves'))) {
+    const name = text(served, 'workload');
+    if (name === undefined) continue;
+    const path = [...served.path, 'workload'];
+    if (!workloads.has(name)) {
+      faults.push(source.fault(path, unknownName('workload', name, [...workloads])));
+      continue;
+    }
+    const earlier = servedAt.get(name);
+    if (earlier === undefined) servedAt.set(name, served.path);
+    else {
+      faults.push(
+        source.fault(path, `"${name}" is served by ${pathText(earlier)} already (remove one)`),
+      );
+    }
+  }
+  for (const item of list(top, 'workloads')) {
+    const name = text(item, 'name');
+    if (name !== undefined && !servedAt.has(name)) {
+      faults.push(
+        source.fault(
+          [...item.path, 'name'],
+          `"${name}" has no sidecar (add it to a sidecar's serves, or make it an external)`,
+        ),
+      );
+    }
+  }
+  return faults;
+}
+
+function unknownName(kind: string, name: string, known: readonly (string | undefined)[]): string {
+  const names = [...new Set(known.filter((n) => n !== undefined && n !== ''))].join(', ');
+  return `there is no ${kind} "${name}" (${names === '' ? 'none is declared' : `there are: ${names}`})`;
+}
+
+function routeFaults(top: Item, source: Source): Fault[] {
+  const faults: Fault[] = [];
+  const targets = ['workloads', 'externals'].flatMap((key) =>
+    list(top, key).map((item) => text(item, 'name')),
+  );
+  for (const gateway of list(top, 'gateways')) {
+    const routes = list(gateway, 'routes');
+    for (const route of routes) {
+      const to = text(route, 'to');
+      if (to !== undefined && !targets.includes(to)) {
+        faults.push(
+          source.fault([...route.path, 'to'], unknownName('workload or external', to, targets)),
+        );
+      }
+    }
+    faults.push(...shadowFaults(routes, source));
+  }
+  for (const workload of list(top, 'workloads')) {
+    faults.push(...shadowFaults(list(workload, 'routes'), source));
+  }
+  return faults;
+}
+
+/** First match wins, so a route that an earlier one covers whole can never match. */
+function shadowFaults(routes: readonly Item[], source: Source): Fault[] {
+  const faults: Fault[] = [];
+  const covers = (a: readonly string[], b: readonly string[]): boolean =>
+    a.length === 0 || (b.length > 0 && b.every((value) => a.includes(value)));
+  const read = routes.map((route) => {
+    const template = text(route, 'path') ?? '';
+    const parsed = parseTemplate(template);
+    const hosts = strings(route.raw['hosts']);
+    const methods = strings(route.raw['methods']);
+    return { route, template, hosts, methods, segments: parsed.ok ? parsed.segments : undefined };
+  });
+  for (const [index, later] of read.entries()) {
+    if (later.segments === undefined) continue;
+    const earlier = read
+      .slice(0, index)
+      .find(
+        (e) =>
+          e.segments !== undefined &&
+          coversTemplate(e.segments, later.segments!) &&
+          covers(e.hosts, later.hosts) &&
+          covers(e.methods, later.methods),
+      );
+    if (earlier !== undefined) {
+      faults.push(
+        source.fault(
+          [...later.route.path, 'path'],
+          `"${later.template}" can never match: "${earlier.template}" at ` +
+            `${pathText(earlier.route.path)} takes all of it first (move this route before it)`,
+        ),
+      );
+    }
+  }
+  return faults;
+}
+
+/** A Host leads to one place: workload names and hosts of externals. */
+function hostFaults(top: Item, source: Source): Fault[] {
+  const faults: Fault[] = [];
+  const taken = new Map<string, Path>();
+  for (const item of list(top, 'workloads')) {
+    const name = text(item, 'name');
+    if (name !== undefined && !taken.has(name)) taken.set(name, item.path);
+  }
+  for (const item of list(top, 'externals')) {
+    for (const [index, host] of strings(item.raw['hosts']).entries()) {
+      const earlier = taken.get(host);
+      if (earlier === undefined) taken.set(host, item.path);
+      else {
+        faults.push(
+          source.fault(
+            [...item.path, 'hosts', index],
+            `Host "${host}" leads to ${pathText(earlier)} already (remove one)`,
+          ),
+        );
+      }
+    }
+  }
+  return faults;
+}
+
+/** Hosts that mean this machine, as one. */
+const sameHost = (host: string): string =>
+  /^(localhost|127\.0\.0\.1|::1|\[::1\])$/.test(host) ? 'localhost' : host.toLowerCase();
+
+const isWildcard = (host: string): boolean => /^(0\.0\.0\.0|::|\[::\])$/.test(host);
+
+/** Two sockets of one machine cannot listen at one address. */
+function portFaults(top: Item, source: Source): Fault[] {
+  const faults: Fault[] = [];
+  const taken = new Map<string, Path>();
+  const claim = (machine: string, host: unknown, port: unknown, path: Path, place: Path): void => {
+    if (typeof port !== 'number' || typeof host !== 'string') return;
+    // A wildcard takes the port on every address of its machine; without a `machine` that one is
+    // not known (containers), so wildcards are compared among themselves within one owner only.
+    const owner = isWildcard(host) && machine === '' ? pathText(path.slice(0, 2)) : machine;
+    const key = `${owner} ${isWildcard(host) ? '*' : sameHost(host)}:${port}`;
+    const earlier = taken.get(key);
+    if (earlier === undefined) taken.set(key, path);
+    else {
+      faults.push(
+        source.fault(
+          place,
+          `${host}:${port} is taken by ${pathText(earlier)} already (give one another port)`,
+        ),
+      );
+    }
+  };
+  const listener = (machine: string, parent: Item, key: string, defaultPort: number): void => {
+    const item = group(parent, key);
+    const port = item.raw['port'] ?? defaultPort;
+    const place = item.raw['port'] === undefined ? item.path : [...item.path, 'port'];
+    claim(machine, item.raw['host'] ?? '127.0.0.1', port, item.path, place);
+  };
+  const address = (machine: string, item: Item): void => {
+    const match = /^(.*):([0-9]+)$/.exec(text(item, 'address') ?? '');
+    const path = [...item.path, 'address'];
+    if (match !== null) claim(machine, match[1], Number(match[2]), path, path);
+  };
+  const url = text(group(top, 'store'), 'url');
+  if (url !== undefined && URL.canParse(url)) {
+    const { hostname, port, protocol } = new URL(url);
+    const number = port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port);
+    claim('', hostname, number, ['store', 'url'], ['store', 'url']);
+  } else if (url === undefined) {
+    claim('', '127.0.0.1', DEFAULT_PORTS.store, ['store', 'url'], ['store']);
+  }
+  const collector = group(top, 'collector');
+  listener('', collector, 'otlp_http', DEFAULT_PORTS.otlpHttp);
+  listener('', collector, 'admin', DEFAULT_PORTS.collectorAdmin);
+  listener('', top, 'analytics', DEFAULT_PORTS.analytics);
+  for (const gateway of list(top, 'gateways')) {
+    const machine = text(gateway, 'machine') ?? '';
+    listener(machine, gateway, 'listen', DEFAULT_PORTS.gateway);
+    listener(machine, gateway, 'admin', DEFAULT_PORTS.admin);
+  }
+  const machineOf = new Map<string, string>();
+  for (const sidecar of list(top, 'sidecars')) {
+    const machine = text(sidecar, 'machine') ?? '';
+    for (const served of list(sidecar, 'serves')) {
+      machineOf.set(text(served, 'workload') ?? '', machine);
+      listener(machine, served, 'inbound', DEFAULT_PORTS.inbound);
+      listener(machine, served, 'outbound', DEFAULT_PORTS.outbound);
+    }
+    listener(machine, sidecar, 'admin', DEFAULT_PORTS.admin);
+  }
+  for (const workload of list(top, 'workloads')) {
+    address(machineOf.get(text(workload, 'name') ?? '') ?? '', workload);
+  }
+  return faults;
+}

@@ -1,0 +1,46 @@
+/**
+ * Status line and head of a response (RFC 9112 4). Whatever an upstream sends that is not exactly
+ * an HTTP/1.x response is nonsense: one verdict, BAD, which becomes 502 for the client.
+ */
+import { CODEC_LIMITS } from '../limits.ts';
+import { MORE, parseFields, parseFraming } from './fields.ts';
+import { CR, FIELD_VALUE, LF, SP } from './tables.ts';
+
+export const BAD = -502;
+export const statusLine = {
+  status: 0,
+  /** Position after the status line's CR LF. */
+  end: 0,
+};
+
+const PREFIX = Buffer.from('HTTP/1.');
+/** `HTTP/1.1 200 ` */
+const UP_TO_REASON = 13;
+
+/** Parses the head that begins at b[s] and may reach to b[n]: position after it, MORE, or BAD. */
+export function parseResponseHead(b: Buffer, s: number, n: number): number {
+  for (let i = 0; i < PREFIX.length; i++) {
+    if (s + i >= n) return MORE;
+    if (b[s + i] !== PREFIX[i]) return BAD;
+  }
+  if (s + UP_TO_REASON >= n) return n - s > CODEC_LIMITS.headBytes ? BAD : MORE;
+  const minor = b[s + 7]!;
+  const hundreds = b[s + 9]! - 48;
+  const tens = b[s + 10]! - 48;
+  const ones = b[s + 11]! - 48;
+  if ((minor !== 48 && minor !== 49) || b[s + 8] !== SP || b[s + 12] !== SP) return BAD;
+  // 000, 099, 600 and 1000 have no meaning that all clients share.
+  if (hundreds < 1 || hundreds > 5 || tens < 0 || tens > 9 || ones < 0 || ones > 9) return BAD;
+  let p = s + UP_TO_REASON;
+  while (p < n && FIELD_VALUE[b[p]!] === 1) p++;
+  if (p >= n) return n - s > CODEC_LIMITS.headBytes ? BAD : MORE;
+  if (b[p] !== CR) return BAD;
+  if (p + 1 >= n) return MORE;
+  if (b[p + 1] !== LF) return BAD;
+  statusLine.status = hundreds * 100 + tens * 10 + ones;
+  statusLine.end = p + 2;
+  const end = parseFields(b, p + 2, n);
+  if (end === MORE) return n - s > CODEC_LIMITS.headBytes ? BAD : MORE;
+  if (end < 0 || end - s > CODEC_LIMITS.headBytes) return BAD;
+  return parseFraming(b, minor === 48) < 0 ? BAD : end;
+}

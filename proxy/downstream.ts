@@ -1,0 +1,332 @@
+/**
+ * One connection from a client: reads heads, feeds bodies to its exchange, keeps pipelined requests
+ * waiting until it is their turn, and ends in the right way.
+ *
+ *            ┌────────── keep-alive, next request ──────────┐
+ *            ▼                                              │
+ *   Head ──head read──► Body ──body read──► Answer ──record─┤
+ *     │                   │                                 └─close─► Linger ──► closed
+ *     └── refused ────────┴── failed before its end ────────────────►
+ *
+ * Half-close: a client that ends its side before it has its answer counts as gone, as with Envoy
+ * and nginx, and the upstream is closed at once. TCP cannot tell it from one that left, and a
+ * stream to nobody costs more than the rare client that half-closes.
+ */
+import type { Socket } from 'node:net';
+import { parseRequestHead, requestLine } from './codec/request-head.ts';
+import { MORE, parsed } from './codec/fields.ts';
+import { CR, LF } from './codec/tables.ts';
+import { NEVER, type Deadlined } from './deadlines.ts';
+import type { DeadlineFor, Downstream, Outcome } from './downstream-port.ts';
+import { Exchange } from './exchange.ts';
+import type { ListenerContext } from './listener-context.ts';
+import { CODEC_LIMITS } from './limits.ts';
+import { truncateAddress } from './request-rules.ts';
+import { FAILURES, failureOfStatus, type Failure } from './rescue.ts';
+
+type Phase = 'head' | 'body' | 'answer' | 'linger' | 'closed';
+
+export class DownstreamConnection implements Downstream, Deadlined {
+  readonly socket: Socket;
+  readonly address: string;
+  readonly truncatedAddress: string;
+  readonly forwardedLines: string;
+  readonly #context: ListenerContext;
+  readonly #exchange: Exchange;
+  readonly #onClosed: (connection: DownstreamConnection) => void;
+  deadline = NEVER;
+  deadlineIndex = -1;
+  #deadlineFor: DeadlineFor = 'idle';
+  #phase: Phase = 'head';
+  /** Bytes of a head that is not complete. */
+  #partial: Buffer | undefined;
+  /** Bytes behind the request in hand: the next requests of a pipeline. */
+  #rest: Buffer | undefined;
+  #lingeredBytes = 0;
+
+  constructor(
+    socket: Socket,
+    context: ListenerContext,
+    onClosed: (connection: DownstreamConnection) => void,
+  ) {
+    this.socket = socket;
+    this.#context = context;
+    this.#onClosed = onClosed;
+    this.address = socket.remoteAddress ?? '';
+    this.truncatedAddress = context.isEdge ? truncateAddress(this.address) : '';
+    this.forwardedLines = context.isEdge
+      ? `x-forwarded-for: ${this.address.replace(/^::ffff:/, '')}\r\nx-forwarded-proto: http\r\n`
+      : '';
+    this.#exchange = new Exchange(this, context);
+    context.shared.deadlines.add(this);
+    // A client that connects and says nothing is as slow as one that sends half a head.
+    this.setDeadline('head', context.shared.limits.headTimeoutMs);
+    socket.on('data', (bytes: Buffer) => this.#take(bytes));
+    socket.on('drain', () => this.#exchange.downstreamDrained());
+    socket.on('end', () => this.#ended());
+    // 'close' follows every error and does the work.
+    socket.on('error', () => undefined);
+    socket.on('close', () => this.#closed());
+  }
+
+  setDeadline(kind: DeadlineFor, ms: number): void {
+    this.#deadlineFor = kind;
+    this.deadline = this.#context.shared.deadlines.in(ms);
+  }
+
+  pauseRequest(): void {
+    this.socket.pause();
+  }
+
+  resumeRequest(): void {
+    if (this.#phase === 'body') this.socket.resume();
+  }
+
+  /** The process stops: an idle connection ends now, a busy one after its answer. */
+  drain(): void {
+    if (this.#phase === 'head' && !this.#exchange.active) this.socket.destroy();
+  }
+
+  /** The process does not wait any longer. */
+  cutOff(): void {
+    this.#exchange.fail('shutdown');
+    this.socket.destroy();
+  }
+
+  get busy(): boolean {
+    return this.#exchange.active;
+  }
+
+  exchangeFinished(outcome: Outcome): void {
+    if (this.#phase === 'closed') return;
+    if (outcome === 'keep') {
+      this.#phase = 'head';
+      this.setDeadline('idle', this.#context.shared.limits.clientIdleTimeoutMs);
+      this.#next();
+    } else if (outcome === 'close') this.#linger();
+    else {
+      this.#phase = 'linger';
+      // A reset: with a plain end, a body without length would look complete.
+      this.socket.resetAndDestroy();
+    }
+  }
+
+  /** Goes on with a pipelined request, if one waits. */
+  #next(): void {
+    if (this.#rest === undefined) return;
+    // In a turn of its own: a pipeline of requests that we answer ourselves must not nest, nor
+    // keep other connections from their turn.
+    setImmediate(() => {
+      const bytes = this.#rest;
+      if (bytes === undefined || this.#phase !== 'head') return;
+      this.#rest = undefined;
+      this.socket.resume();
+      this.#take(bytes);
+    });
+  }
+
+  onDeadline(): void {
+    switch (this.#deadlineFor) {
+      case 'head':
+        if (this.#partial === undefined) this.socket.destroy();
+        else this.#refusePartial(FAILURES.request_timeout);
+        return;
+      case 'body':
+        this.#exchange.fail('request_timeout');
+        return;
+      case 'connect':
+        this.#exchange.fail('upstream_connect_timeout');
+        return;
+      case 'response':
+        this.#exchange.fail('upstream_timeout');
+        return;
+      case 'stream':
+        this.#exchange.fail('stream_idle_timeout');
+        return;
+      case 'flush':
+        this.#exchange.fail('client_stalled');
+        return;
+      case 'idle':
+      case 'linger':
+        this.socket.destroy();
+    }
+  }
+
+  #data(bytes: Buffer): void {
+    switch (this.#phase) {
+      case 'head':
+        this.#head(bytes);
+        return;
+      case 'body': {
+        const end = this.#exchange.requestData(bytes, bytes.length);
+        this.#afterRequest(bytes, end);
+        return;
+      }
+      case 'answer':
+        this.#keepRest(bytes);
+        return;
+      case 'linger':
+        this.#lingeredBytes += bytes.length;
+        if (this.#lingeredBytes > this.#context.shared.limits.lingerBytes) this.socket.destroy();
+        return;
+      case 'closed':
+    }
+  }
+
+  #head(bytes: Buffer): void {
+    const nowMs = performance.now();
+    let b = bytes;
+    if (this.#partial === undefined) {
+      this.#exchange.open(nowMs);
+    } else {
+      const searchFrom = this.#partial.length;
+      b = Buffer.concat([this.#partial, bytes]);
+      // Parsing again for each byte that drips in would be quadratic: first look for a line that
+      // can end a head, or break it.
+      if (b.length <= CODEC_LIMITS.headBytes && !mayEndHead(b, searchFrom)) {
+        this.#partial = b;
+        return;
+      }
+    }
+    const start = startOfHead(b);
+    if (start === b.length) {
+      this.#exchange.forget();
+      this.#partial = undefined;
+      return;
+    }
+    // A carriage return alone may be half of that empty line.
+    const end =
+      b.length === 1 && start === 0 && b[0] === CR ? MORE : parseRequestHead(b, start, b.length);
+    if (end === MORE) {
+      if (this.#partial === undefined) {
+        this.setDeadline('head', this.#context.shared.limits.headTimeoutMs);
+        this.#exchange.headIncomplete(nowMs);
+      }
+      this.#partial = b;
+      return;
+    }
+    this.#partial = undefined;
+    if (end < 0) {
+      this.#refuse(failureOfStatus(-end), b, start, nowMs);
+      return;
+    }
+    // Envoy's rule for the edge: CGI-like servers read `_` as `-`, so such a name could forge ours.
+    if (this.#context.isEdge && parsed.underscore) {
+      this.#refuse(FAILURES.request_malformed, b, start, nowMs);
+      return;
+    }
+    this.#phase = 'body';
+    const next = this.#exchange.begin(b, start, end, b.length, nowMs);
+    this.#afterRequest(b, next);
+  }
+
+  /** The exchange took bytes up to `next`. */
+  #afterRequest(b: Buffer, next: number): void {
+    if (this.#phase === 'body' && this.#exchange.requestDone) this.#phase = 'answer';
+    if (next >= b.length || (this.#phase !== 'head' && this.#phase !== 'answer')) return;
+    this.#keepRest(b.subarray(next));
+    if (this.#phase === 'head') this.#next();
+  }
+
+  /** Holds bytes of the next requests, and stops reading: a pipeline is at most one read long. */
+  #keepRest(bytes: Buffer): void {
+    this.#rest = this.#rest === undefined ? bytes : Buffer.concat([this.#rest, bytes]);
+    this.socket.pause();
+  }
+
+  #refuse(failure: Failure, b: Buffer, start: number, nowMs: number): void {
+    if (!requestLine.known) {
+      // Not a request at all: answered, counted, but no hop.
+      this.#context.garbage++;
+      this.#exchange.forget();
+      this.socket.write(
+        `HTTP/1.1 ${failure.status} ${failure.reason}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`,
+      );
+      this.#linger();
+      return;
+    }
+    this.#phase = 'answer';
+    const method = b.toString('latin1', start, requestLine.methodEnd);
+    this.#exchange.refuseHead(failure, method, b.length, nowMs);
+  }
+
+  /** Ends a head that is not complete. */
+  #refusePartial(failure: Failure): void {
+    const b = this.#partial!;
+    this.#partial = undefined;
+    const start = startOfHead(b);
+    // Once more, for the method; what was missing before is missing still.
+    parseRequestHead(b, start, b.length);
+    this.#refuse(failure, b, start, performance.now());
+  }
+
+  /**
+   * Our side ends; what the client still sends is read and thrown away for a while. Closing with
+   * unread bytes makes the kernel send a reset, which can take the answer away from the client.
+   */
+  #linger(): void {
+    this.#phase = 'linger';
+    this.#rest = undefined;
+    this.setDeadline('linger', this.#context.shared.limits.lingerTimeoutMs);
+    this.socket.end();
+    this.socket.resume();
+  }
+
+  #ended(): void {
+    if (this.#phase === 'linger' || this.#phase === 'closed') {
+      this.socket.destroy();
+      return;
+    }
+    this.#gone();
+    this.socket.destroy();
+  }
+
+  #closed(): void {
+    this.#context.shared.deadlines.remove(this);
+    this.#gone();
+    this.#phase = 'closed';
+    this.#onClosed(this);
+  }
+
+  /** The client left: a hop in hand is recorded as such. */
+  #gone(): void {
+    if (!this.#exchange.active) return;
+    if (this.#phase !== 'head') {
+      this.#exchange.fail('client_gone');
+      return;
+    }
+    const b = this.#partial;
+    this.#partial = undefined;
+    if (b === undefined) this.#exchange.forget();
+    else {
+      const start = startOfHead(b);
+      parseRequestHead(b, start, b.length);
+      if (requestLine.known) {
+        const method = b.toString('latin1', start, requestLine.methodEnd);
+        this.#exchange.refuseHead(FAILURES.client_gone, method, b.length, performance.now());
+      } else this.#exchange.forget();
+    }
+  }
+
+  /** Takes bytes. A fault of ours ends one request, never the process. */
+  #take(bytes: Buffer): void {
+    try {
+      this.#data(bytes);
+    } catch (error) {
+      this.#context.shared.onFault(error);
+      if (this.#exchange.active) this.#exchange.fail('internal');
+      else this.socket.destroy();
+    }
+  }
+}
+
+/** One empty line before a request is ignored (RFC 9112 2.2). */
+const startOfHead = (b: Buffer): number => (b[0] === CR && b[1] === LF ? 2 : 0);
+
+/** True when b[from, …) holds an empty line's end, or a line feed without its carriage return. */
+function mayEndHead(b: Buffer, from: number): boolean {
+  for (let i = b.indexOf(LF, from); i >= 0; i = b.indexOf(LF, i + 1)) {
+    if (b[i - 1] !== CR || (i >= 3 && b[i - 2] === LF && b[i - 3] === CR)) return true;
+  }
+  return false;
+}

@@ -1,0 +1,165 @@
+/**
+ * A listener made ready for requests: routes compiled, peers, lane of the recorder, everything that
+ * is the same for all its connections worked out once. Lives as long as the listener.
+ */
+import type { Cluster, Listener, Route } from '../mesh/part.ts';
+import type { HopShape } from '../telemetry/hop-record.ts';
+import { PEER_HEADER } from '../telemetry/names.ts';
+import type { EncodedShape } from '../telemetry/span-writer.ts';
+import { ClusterRuntime } from './cluster.ts';
+import { STRIP } from './codec/tables.ts';
+import type { Deadlines } from './deadlines.ts';
+import type { Limits } from './limits.ts';
+import { edgeClassOf, Peers, type Peer } from './peer.ts';
+import type { Recorder } from './recorder.ts';
+import { Router } from './router.ts';
+
+/** A route with its cluster at run time. */
+export interface CompiledRoute extends Route {
+  readonly runtime: ClusterRuntime;
+  /** `azimuth-peer` line for this target; '' outside the mesh. */
+  readonly peerLine: string;
+}
+
+/** What all listeners of a process share. */
+export interface ProxyShared {
+  readonly limits: Limits;
+  readonly deadlines: Deadlines;
+  readonly recorder: Recorder;
+  readonly pathMode: 'template' | 'hash' | 'keep';
+  readonly generation: number;
+  /** FUNCTIONS bits that this proxy performs on every request. */
+  readonly functions: number;
+  /** The process is stopping: answers end their connections. */
+  draining: boolean;
+  /** Told of a fault of ours on the data path; counts and logs, never throws. */
+  readonly onFault: (error: unknown) => void;
+}
+
+/** http.request.method values of the semantic conventions; any other is `_OTHER`. */
+const METHODS: ReadonlyMap<string, string> = new Map(
+  ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH', 'QUERY'].map(
+    (method) => [method, method],
+  ),
+);
+const OTHER_METHOD = '_OTHER';
+
+export class ListenerContext {
+  readonly listener: Listener;
+  readonly shared: ProxyShared;
+  readonly router: Router<CompiledRoute>;
+  readonly peers: Peers;
+  readonly lane: number;
+  /** Takes requests from outside the mesh: restarts traces, rewrites x-forwarded-*. */
+  readonly isEdge: boolean;
+  readonly stripRequest: number;
+  readonly stripResponse: number;
+  readonly clusters: readonly ClusterRuntime[];
+  /** Requests that were no HTTP at all, and so are no hop. */
+  garbage = 0;
+  readonly #shapes = new Map<CompiledRoute | undefined, Map<string, EncodedShape>>();
+  #shapeCount = 0;
+
+  constructor(listener: Listener, shared: ProxyShared) {
+    this.listener = listener;
+    this.shared = shared;
+    this.isEdge = listener.side === 'ingress';
+    this.stripRequest = STRIP.always | (this.isEdge ? STRIP.edgeRequest | STRIP.traceRestart : 0);
+    this.stripResponse = STRIP.always | (this.isEdge ? STRIP.edgeResponse : 0);
+    this.peers = new Peers(listener, shared.limits.peersPerListener);
+    this.lane = shared.recorder.lane(listener.workload);
+    const clusters = new Map<string, ClusterRuntime>();
+    const { workload } = listener;
+    const peerLine = `${PEER_HEADER}: ${workload.role};${workload.name}\r\n`;
+    const routes = listener.routes.map((route) => {
+      const key = clusterKey(route.cluster);
+      const runtime =
+        clusters.get(key) ?? new ClusterRuntime(route.cluster, shared.limits, shared.deadlines);
+      clusters.set(key, runtime);
+      return { ...route, runtime, peerLine: route.cluster.meshed ? peerLine : '' };
+    });
+    this.clusters = [...clusters.values()];
+    this.router = new Router<CompiledRoute>(routes, shared.limits.cacheEntries);
+  }
+
+  /** Encoded shape of a hop; made at its first use. `host` is the matched host, '' for any. */
+  shape(
+    route: CompiledRoute | undefined,
+    peer: Peer,
+    method: string,
+    isHttp10: boolean,
+    host: string,
+  ): EncodedShape {
+    let ofRoute = this.#shapes.get(route);
+    if (ofRoute === undefined) this.#shapes.set(route, (ofRoute = new Map<string, EncodedShape>()));
+    const name = METHODS.get(method) ?? OTHER_METHOD;
+    const key = `${name} ${isHttp10 ? '0' : '1'} ${peer.role};${peer.name};${peer.known} ${host}`;
+    const kept = ofRoute.get(key);
+    if (kept !== undefined) return kept;
+    const shape: HopShape = {
+      side: this.listener.side,
+      edgeClass: edgeClassOf(this.listener, peer, route),
+      method: name,
+      route: route?.template ?? '',
+      scheme: 'http',
+      protocolVersion: isHttp10 ? '1.0' : '1.1',
+      serverAddress: host,
+      peer: peer.name,
+      peerRole: peer.role,
+      peerKnown: peer.known,
+      target: route?.cluster.name ?? '',
+      functions: route === undefined ? 0 : this.shared.functions,
+    };
+    const encoded = this.shared.recorder.encode(shape);
+    // Routes, methods, peers and hosts are all bounded, their product might not be.
+    if (++this.#shapeCount > this.shared.limits.cacheEntries) {
+      this.#shapes.clear();
+      this.#shapeCount = 0;
+    } else ofRoute.set(key, encoded);
+    return encoded;
+  }
+}
+
+/** The shape of the last request on one connection: most connections repeat themselves. */
+export class ShapeMemo {
+  readonly #context: ListenerContext;
+  #shape: EncodedShape | undefined;
+  #route: CompiledRoute | undefined;
+  #peer: Peer | undefined;
+  #method = '';
+  #host = '';
+  #isHttp10 = false;
+
+  constructor(context: ListenerContext) {
+    this.#context = context;
+  }
+
+  /** As ListenerContext.shape. */
+  of(
+    route: CompiledRoute | undefined,
+    peer: Peer,
+    method: string,
+    isHttp10: boolean,
+    host: string,
+  ): EncodedShape {
+    if (
+      this.#shape === undefined ||
+      route !== this.#route ||
+      peer !== this.#peer ||
+      method !== this.#method ||
+      host !== this.#host ||
+      isHttp10 !== this.#isHttp10
+    ) {
+      this.#shape = this.#context.shape(route, peer, method, isHttp10, host);
+      this.#route = route;
+      this.#peer = peer;
+      this.#method = method;
+      this.#host = host;
+      this.#isHttp10 = isHttp10;
+    }
+    return this.#shape;
+  }
+}
+
+const clusterKey = (cluster: Cluster): string =>
+  [cluster.name, cluster.meshed, ...cluster.endpoints.map((e) => `${e.host}:${e.port}`)].join('|');

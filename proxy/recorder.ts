@@ -1,0 +1,135 @@
+/**
+ * Where finished hops go: gives each its sequence number, writes it into the span buffer, hands full
+ * or timed-out messages to the export queue, and states every 5 s what became of all of them (the
+ * ledger). The request path only calls `record`, which makes no promise, waits for nothing and
+ * cannot fail.
+ */
+import { Clock, ANCHOR_INTERVAL_MS } from '../runtime/clock.ts';
+import type { WorkloadIdentity } from '../mesh/part.ts';
+import type { HopRecord, HopShape } from '../telemetry/hop-record.ts';
+import { LEDGER_INTERVAL_MS, type Ledger } from '../telemetry/ledger.ts';
+import { encodeLedger } from '../telemetry/ledger-log.ts';
+import {
+  createSpanWriter,
+  type EncodedShape,
+  type HopFormat,
+  type ResourceSettings,
+  type SpanWriter,
+} from '../telemetry/span-writer.ts';
+import type { ExportQueue } from '../transport/export-queue.ts';
+
+/**
+ * Largest traces message. Small enough for every broker's and collector's default limit (1 MB) and
+ * for a send that does not hold up the event loop; large enough for some 1,000 hops.
+ */
+const MESSAGE_BYTES_MAX = 262_144;
+
+export interface RecorderSettings {
+  /** Resource of the process; name, namespace, version and zone are replaced per workload. */
+  readonly resource: ResourceSettings;
+  readonly hopFormat: HopFormat;
+  readonly flushIntervalMs: number;
+  readonly queue: ExportQueue;
+  /** Largest event-loop delay since the last call, milliseconds. */
+  readonly takeLoopDelayMs: () => number;
+  readonly clock?: Clock;
+}
+
+export class Recorder {
+  readonly #settings: RecorderSettings;
+  readonly #clock: Clock;
+  readonly #writer: SpanWriter;
+  readonly #queue: ExportQueue;
+  readonly #timers: NodeJS.Timeout[] = [];
+  #seq = 0;
+  #attempts = 0;
+  /** Requests begun and not yet recorded. */
+  inFlight = 0;
+
+  constructor(settings: RecorderSettings) {
+    this.#settings = settings;
+    this.#clock = settings.clock ?? new Clock();
+    this.#queue = settings.queue;
+    this.#writer = createSpanWriter({
+      clock: this.#clock,
+      hopFormat: settings.hopFormat,
+      bytesMax: MESSAGE_BYTES_MAX,
+      onFull: (message) => this.#queue.offer({ signal: 'traces', ...message }),
+    });
+  }
+
+  /** Opens a lane for one local workload. */
+  lane(workload: WorkloadIdentity): number {
+    return this.#writer.lane({
+      ...this.#settings.resource,
+      serviceName: workload.name,
+      serviceNamespace: workload.namespace,
+      serviceVersion: workload.version,
+      zone: workload.zone,
+    });
+  }
+
+  encode(shape: HopShape): EncodedShape {
+    return this.#writer.shape(shape);
+  }
+
+  /** Takes a finished hop. Reads the record at once and keeps nothing of it. */
+  record(lane: number, shape: EncodedShape, record: HopRecord): void {
+    record.seq = ++this.#seq;
+    this.#attempts += record.attemptCount;
+    this.#writer.write(lane, shape, record);
+  }
+
+  /** Begins to flush and to send ledgers by the clock. */
+  start(): void {
+    this.#timers.push(
+      setInterval(() => this.flush(), this.#settings.flushIntervalMs),
+      setInterval(() => this.sendLedger(false), LEDGER_INTERVAL_MS),
+      setInterval(() => this.#clock.anchor(), ANCHOR_INTERVAL_MS),
+    );
+  }
+
+  stop(): void {
+    for (const timer of this.#timers.splice(0)) clearInterval(timer);
+  }
+
+  /** Hands what was recorded so far to the queue. */
+  flush(): void {
+    const message = this.#writer.take();
+    if (message !== undefined) this.#queue.offer({ signal: 'traces', ...message });
+  }
+
+  /** Sends the ledger as it stands now, and returns it. */
+  sendLedger(closing: boolean): Ledger {
+    const ledger = this.ledger(closing);
+    // Only the sent one starts the next window of the largest delay.
+    ledger.loopDelayNs = Math.round(this.#settings.takeLoopDelayMs() * 1e6);
+    const body = encodeLedger(
+      ledger,
+      this.#settings.resource,
+      this.#clock.unixNs(performance.now()),
+    );
+    this.#queue.offerLatest({ signal: 'logs', body, items: 1 });
+    return ledger;
+  }
+
+  /** The statement as it stands now. */
+  ledger(closing: boolean): Ledger {
+    const cpu = process.cpuUsage();
+    return {
+      lastSeq: this.#seq,
+      hopsFinished: this.#seq,
+      emitted: this.#queue.emitted,
+      dropped: {
+        ...this.#queue.dropped,
+        encode_failed: this.#queue.dropped.encode_failed + this.#writer.encodeFailures,
+      },
+      attempts: this.#attempts,
+      cpuNs: (cpu.user + cpu.system) * 1000,
+      rssBytes: process.memoryUsage.rss(),
+      loopDelayNs: 0,
+      inFlight: this.inFlight,
+      closing,
+    };
+  }
+}

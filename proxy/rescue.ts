@@ -1,0 +1,210 @@
+/**
+ * The one place that says what a failure becomes: status for the client, response flag, bounded
+ * error type for the record. Everything else on the request path only names the failure.
+ */
+import { RESPONSE_FLAGS, type AnsweredBy, type ResponseFlag } from '../telemetry/hop-record.ts';
+
+export type FailureName =
+  | 'no_route'
+  | 'method_not_allowed'
+  | 'request_malformed'
+  | 'request_head_too_large'
+  | 'request_target_too_long'
+  | 'request_body_too_large'
+  | 'request_timeout'
+  | 'method_not_implemented'
+  | 'version_not_supported'
+  | 'upstream_connect_failed'
+  | 'upstream_connect_timeout'
+  | 'upstream_timeout'
+  | 'upstream_closed'
+  | 'upstream_reset'
+  | 'upstream_protocol_error'
+  | 'upstream_overflow'
+  | 'stream_idle_timeout'
+  | 'client_gone'
+  | 'client_stalled'
+  | 'shutdown'
+  | 'internal';
+
+export interface Failure {
+  /** Also the `error.type` of the record. */
+  readonly name: FailureName;
+  /** Status line of our own answer; undefined where there is nobody to answer. */
+  readonly status: number;
+  readonly reason: string;
+  /** One line for the client: what happened, never an address or a name inside the mesh. */
+  readonly text: string;
+  /** Bit of RESPONSE_FLAGS, 0 where none of Envoy's fits. */
+  readonly flagBit: number;
+  /** Who is recorded as having answered when no response had begun. */
+  readonly answeredBy: AnsweredBy;
+  /** The connection may carry another request afterwards, provided that this one was read in full. */
+  readonly keepAlive: boolean;
+}
+
+const failure = (
+  name: FailureName,
+  status: number,
+  reason: string,
+  flag: ResponseFlag | '',
+  text: string,
+  keepAlive = false,
+): Failure => ({
+  name,
+  status,
+  reason,
+  text,
+  flagBit: flag === '' ? 0 : 1 << RESPONSE_FLAGS.indexOf(flag),
+  answeredBy: flag === 'DC' ? 'client_gone' : 'proxy',
+  keepAlive,
+});
+
+/* prettier-ignore -- one line per failure reads as the table that it is. */
+const TABLE: readonly Failure[] = [
+  failure('no_route', 404, 'Not Found', 'NR', 'no route matches this host and path', true),
+  failure(
+    'method_not_allowed',
+    405,
+    'Method Not Allowed',
+    '',
+    'the route does not take this method',
+    true,
+  ),
+  failure('request_malformed', 400, 'Bad Request', 'DPE', 'the request is malformed or ambiguous'),
+  failure(
+    'request_head_too_large',
+    431,
+    'Request Header Fields Too Large',
+    'RH',
+    'the request head is beyond a limit',
+  ),
+  failure('request_target_too_long', 414, 'URI Too Long', 'RH', 'the request target is too long'),
+  failure(
+    'request_body_too_large',
+    413,
+    'Content Too Large',
+    'RH',
+    'the request body is too large',
+  ),
+  failure('request_timeout', 408, 'Request Timeout', 'DT', 'the request did not arrive in time'),
+  failure('method_not_implemented', 501, 'Not Implemented', 'DPE', 'the method is not known'),
+  failure(
+    'version_not_supported',
+    505,
+    'HTTP Version Not Supported',
+    'DPE',
+    'only HTTP/1.0 and HTTP/1.1 are spoken here',
+  ),
+  failure(
+    'upstream_connect_failed',
+    503,
+    'Service Unavailable',
+    'UF',
+    'the service cannot be reached',
+    true,
+  ),
+  failure(
+    'upstream_connect_timeout',
+    503,
+    'Service Unavailable',
+    'UF',
+    'the service cannot be reached in time',
+    true,
+  ),
+  failure(
+    'upstream_timeout',
+    504,
+    'Gateway Timeout',
+    'UT',
+    'the service did not answer in time',
+    true,
+  ),
+  failure(
+    'upstream_closed',
+    502,
+    'Bad Gateway',
+    'UC',
+    'the service closed the connection before its answer was complete',
+    true,
+  ),
+  failure(
+    'upstream_reset',
+    502,
+    'Bad Gateway',
+    'UR',
+    'the service reset the connection before its answer was complete',
+    true,
+  ),
+  failure(
+    'upstream_protocol_error',
+    502,
+    'Bad Gateway',
+    'UPE',
+    'the service did not answer with valid HTTP',
+    true,
+  ),
+  failure(
+    'upstream_overflow',
+    503,
+    'Service Unavailable',
+    'UO',
+    'too many requests to the service are in flight',
+    true,
+  ),
+  failure(
+    'stream_idle_timeout',
+    504,
+    'Gateway Timeout',
+    'SI',
+    'the service paused for too long within its answer',
+  ),
+  failure('client_gone', 0, '', 'DC', ''),
+  failure('client_stalled', 0, '', 'DT', ''),
+  failure('shutdown', 503, 'Service Unavailable', '', 'the proxy is stopping'),
+  failure('internal', 500, 'Internal Server Error', '', 'the proxy failed on this request'),
+];
+
+export const FAILURES = Object.fromEntries(TABLE.map((f) => [f.name, f])) as unknown as Readonly<
+  Record<FailureName, Failure>
+>;
+
+/** The failure that a parser means by minus a status. */
+export function failureOfStatus(status: number): Failure {
+  switch (status) {
+    case 405:
+      return FAILURES.method_not_allowed;
+    case 413:
+      return FAILURES.request_body_too_large;
+    case 414:
+      return FAILURES.request_target_too_long;
+    case 431:
+      return FAILURES.request_head_too_large;
+    case 501:
+      return FAILURES.method_not_implemented;
+    case 505:
+      return FAILURES.version_not_supported;
+    default:
+      return FAILURES.request_malformed;
+  }
+}
+
+/** Error type of an answer of the upstream: the class of a server error, else none. */
+export const errorTypeOfStatus = (status: number): string => (status >= 500 ? '5xx' : '');
+
+/** The whole message of an answer of our own. `allow`: methods of the route, for a 405. */
+export function ownAnswer(
+  failure: Failure,
+  isHead: boolean,
+  close: boolean,
+  allow: readonly string[] | undefined,
+): string {
+  const text = failure.text + '\n';
+  return (
+    `HTTP/1.1 ${failure.status} ${failure.reason}\r\n` +
+    `content-type: text/plain\r\ncontent-length: ${text.length}\r\n` +
+    (allow === undefined ? '' : `allow: ${allow.join(', ')}\r\n`) +
+    (close ? 'connection: close\r\n' : '') +
+    `\r\n${isHead ? '' : text}`
+  );
+}

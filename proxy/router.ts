@@ -1,0 +1,127 @@
+/**
+ * Routes of one listener: by host, path template and method; the first match in the order of the
+ * mesh file wins. Indexed by host and by the first path segment, so that the cost of a request does
+ * not grow with the number of routes; hosts are checked once per distinct value.
+ */
+import type { Route } from '../mesh/part.ts';
+
+/** Routes that one host can reach, by first segment of the path. */
+export interface HostRoutes<R extends Route> {
+  /** Lower-case host without port. */
+  readonly host: string;
+  readonly byFirstSegment: ReadonlyMap<string, readonly R[]>;
+  /** Routes whose first segment is not literal, in order: for every other first segment. */
+  readonly others: readonly R[];
+}
+
+/** No route takes this host and path. */
+export const NO_ROUTE = 'no_route';
+/** A route takes host and path, but not the method. */
+export const NO_METHOD = 'no_method';
+
+/** Characters of an authority's host (RFC 3986 3.2.2) and port; no user information. */
+const AUTHORITY = /^([A-Za-z0-9\-._~!$&'()*+,;=%]+|\[[0-9a-fA-F:.]+\])(?::[0-9]{0,5})?$/;
+const REST = '**';
+const ONE = '{}';
+
+export class Router<R extends Route> {
+  readonly #routes: readonly R[];
+  readonly #named: ReadonlyMap<string, HostRoutes<R>>;
+  readonly #anyHost: HostRoutes<R>;
+  /** Valid Host values as received → routes. */
+  readonly #seen = new Map<string, HostRoutes<R>>();
+  readonly #seenMax: number;
+
+  constructor(routes: readonly R[], seenMax: number) {
+    this.#routes = routes;
+    this.#seenMax = seenMax;
+    this.#named = new Map(
+      [...new Set(routes.flatMap((r) => r.hosts))].map((host) => [host, this.#index(host)]),
+    );
+    this.#anyHost = this.#index('');
+  }
+
+  /** Routes of a Host value; undefined when it is not a valid authority (400). */
+  routesOf(hostValue: string): HostRoutes<R> | undefined {
+    const kept = this.#seen.get(hostValue);
+    if (kept !== undefined) return kept;
+    const host = AUTHORITY.exec(hostValue)?.[1]?.toLowerCase();
+    if (host === undefined) return undefined;
+    const found = this.#named.get(host) ?? this.#anyHost;
+    // A client can make up hosts: the cache starts over instead of growing.
+    if (this.#seen.size >= this.#seenMax) this.#seen.clear();
+    this.#seen.set(hostValue, found);
+    return found;
+  }
+
+  /** Routes of a request that names no host (HTTP/1.0). */
+  get hostless(): HostRoutes<R> {
+    return this.#anyHost;
+  }
+
+  /** First route that takes path and method, or why there is none. `path` is without query. */
+  match(
+    routes: HostRoutes<R>,
+    path: string,
+    method: string,
+  ): R | typeof NO_ROUTE | typeof NO_METHOD {
+    const slash = path.indexOf('/', 1);
+    const first = slash < 0 ? path.slice(1) : path.slice(1, slash);
+    const candidates = routes.byFirstSegment.get(first) ?? routes.others;
+    let found: typeof NO_ROUTE | typeof NO_METHOD = NO_ROUTE;
+    for (let i = 0; i < candidates.length; i++) {
+      const route = candidates[i]!;
+      if (!matchesPath(route.segments, path)) continue;
+      if (route.methods.length === 0 || route.methods.includes(method)) return route;
+      found = NO_METHOD;
+    }
+    return found;
+  }
+
+  /** Methods that routes take for a path, for `Allow`. */
+  methodsFor(routes: HostRoutes<R>, path: string): readonly string[] {
+    return [
+      ...new Set(
+        this.#routes
+          .filter((r) => r.hosts.length === 0 || r.hosts.includes(routes.host))
+          .filter((r) => matchesPath(r.segments, path))
+          .flatMap((r) => r.methods),
+      ),
+    ];
+  }
+
+  #index(host: string): HostRoutes<R> {
+    const reachable = this.#routes.filter((r) => r.hosts.length === 0 || r.hosts.includes(host));
+    const isOpen = (r: R): boolean => r.segments[0] === ONE || r.segments[0] === REST;
+    const firsts = new Set(reachable.filter((r) => !isOpen(r)).map((r) => r.segments[0] ?? ''));
+    return {
+      host,
+      byFirstSegment: new Map(
+        [...firsts].map((first) => [
+          first,
+          reachable.filter((r) => isOpen(r) || (r.segments[0] ?? '') === first),
+        ]),
+      ),
+      others: reachable.filter(isOpen),
+    };
+  }
+}
+
+/** True when the path (beginning with `/`) fits the segments of a template. */
+function matchesPath(segments: readonly string[], path: string): boolean {
+  if (path.charCodeAt(0) !== 47) return false;
+  if (segments.length === 0) return path === '/';
+  let p = 1;
+  for (let i = 0; i < segments.length; i++) {
+    const segment = segments[i]!;
+    if (segment === REST) return true;
+    if (p > path.length) return false;
+    const slash = path.indexOf('/', p);
+    const end = slash < 0 ? path.length : slash;
+    if (segment === ONE) {
+      if (end === p) return false;
+    } else if (end - p !== segment.length || !path.startsWith(segment, p)) return false;
+    p = end + 1;
+  }
+  return p > path.length;
+}

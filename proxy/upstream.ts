@@ -1,0 +1,116 @@
+/**
+ * One connection to an endpoint. Knows nothing of messages: it hands bytes to the exchange that
+ * uses it and tells it of connect, drain and end. Reads go through ONE buffer shared by all
+ * upstream connections (`onread`: a fifth less CPU than 'data' events), so whoever keeps bytes
+ * beyond the callback copies them.
+ */
+import { connect, type Socket } from 'node:net';
+import type { Endpoint } from '../mesh/part.ts';
+import { NEVER, type Deadlined, type Deadlines } from './deadlines.ts';
+
+const READ_BYTES = 65_536;
+const shared = Buffer.allocUnsafeSlow(READ_BYTES);
+
+/** The exchange at the other end of an upstream connection. */
+export interface UpstreamUser {
+  upstreamConnected(): void;
+  /** b[0, n) was read; valid during the call only. */
+  upstreamData(b: Buffer, n: number): void;
+  /** The socket takes bytes again after it asked for a pause. */
+  upstreamDrained(): void;
+  /**
+   * Nothing more will come. `errorCode` is '' when the other side ended in order, else an errno
+   * name such as ECONNREFUSED. May be called twice.
+   */
+  upstreamEnded(errorCode: string): void;
+}
+
+/** Where idle connections go; one per endpoint. */
+export interface Pool {
+  readonly endpoint: Endpoint;
+  readonly idle: UpstreamConnection[];
+  readonly idleMax: number;
+  readonly idleTimeoutMs: number;
+  readonly deadlines: Deadlines;
+}
+
+export class UpstreamConnection implements Deadlined {
+  readonly socket: Socket;
+  readonly #pool: Pool;
+  #user: UpstreamUser | undefined;
+  #errorCode = '';
+  connected = false;
+  dead = false;
+  deadline = NEVER;
+  deadlineIndex = -1;
+
+  constructor(pool: Pool) {
+    this.#pool = pool;
+    this.socket = connect({
+      host: pool.endpoint.host,
+      port: pool.endpoint.port,
+      noDelay: true,
+      onread: {
+        buffer: shared,
+        callback: (bytes) => {
+          this.#data(bytes);
+          return true;
+        },
+      },
+    });
+    this.socket.on('connect', () => {
+      this.connected = true;
+      this.#user?.upstreamConnected();
+    });
+    this.socket.on('drain', () => this.#user?.upstreamDrained());
+    this.socket.on('end', () => {
+      this.dead = true;
+      this.#user?.upstreamEnded('');
+      // Idle, or nobody wants the rest: our side ends too.
+      if (this.#user === undefined) this.socket.destroy();
+    });
+    this.socket.on('error', (error: NodeJS.ErrnoException) => {
+      this.#errorCode = error.code ?? 'EUNKNOWN';
+    });
+    this.socket.on('close', () => {
+      this.dead = true;
+      pool.deadlines.remove(this);
+      this.#user?.upstreamEnded(this.#errorCode);
+    });
+    pool.deadlines.add(this);
+  }
+
+  /** Gives the connection to an exchange. */
+  use(user: UpstreamUser): void {
+    this.#user = user;
+    this.deadline = NEVER;
+  }
+
+  /** Takes it back. Only a connection on which both messages ended exactly may be used again. */
+  release(reusable: boolean): void {
+    this.#user = undefined;
+    const { idle, idleMax, idleTimeoutMs, deadlines } = this.#pool;
+    if (!reusable || this.dead || idle.length >= idleMax || this.socket.writableLength > 0) {
+      this.dead = true;
+      this.socket.destroy();
+      return;
+    }
+    this.deadline = deadlines.in(idleTimeoutMs);
+    idle.push(this);
+  }
+
+  onDeadline(): void {
+    this.dead = true;
+    this.socket.destroy();
+  }
+
+  #data(bytes: number): void {
+    if (this.#user === undefined) {
+      // Bytes that nobody asked for: an answer to no request must never meet the next one.
+      this.dead = true;
+      this.socket.destroy();
+      return;
+    }
+    this.#user.upstreamData(shared, bytes);
+  }
+}

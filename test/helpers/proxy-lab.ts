@@ -1,0 +1,370 @@
+/**
+ * A proxy over loopback with a scripted upstream and raw clients: what goes over each socket is
+ * plain text, what was recorded comes back decoded. Time does not pass by itself: deadlines are
+ * moved by `advance`, the clock of the record by `elapse`.
+ */
+import { once } from 'node:events';
+import net from 'node:net';
+import type { Cluster, Listener, ProxyPart, Route } from '../../mesh/part.ts';
+import { parseTemplate } from '../../mesh/route-template.ts';
+import { Deadlines } from '../../proxy/deadlines.ts';
+import type { Limits } from '../../proxy/limits.ts';
+import { createProxy, type Proxy } from '../../proxy/process.ts';
+import { silentLog } from '../../runtime/log.ts';
+import { RESPONSE_FLAGS } from '../../telemetry/hop-record.ts';
+import { readSpans, type Span } from '../../telemetry/otlp-objects.ts';
+import { decodeHop, type PackedHop } from '../../telemetry/packed-hop.ts';
+import type { Exporter, OutboundMessage } from '../../transport/exporter.ts';
+
+/** Wakes whoever waits each time that something happened. */
+class Signal {
+  #waiting: (() => void)[] = [];
+
+  fire(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+
+  async until(condition: () => boolean): Promise<void> {
+    while (!condition()) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+}
+
+/** One side of a raw connection. */
+export class RawPeer {
+  readonly socket: net.Socket;
+  received = '';
+  receivedBytes = 0;
+  /** The other side ended its side in order. */
+  ended = false;
+  closed = false;
+  errorCode = '';
+  readonly #signal = new Signal();
+
+  constructor(socket: net.Socket, onChange: () => void = () => undefined) {
+    this.socket = socket;
+    const changed = (): void => {
+      this.#signal.fire();
+      onChange();
+    };
+    socket.setNoDelay(true);
+    socket.on('data', (bytes: Buffer) => {
+      this.receivedBytes += bytes.length;
+      // Large bodies are counted, not kept.
+      if (this.received.length < 1_000_000) this.received += bytes.toString('latin1');
+      changed();
+    });
+    socket.on('end', () => {
+      this.ended = true;
+      changed();
+    });
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      this.errorCode = error.code ?? 'error';
+    });
+    socket.on('close', () => {
+      this.closed = true;
+      changed();
+    });
+  }
+
+  send(text: string | Buffer): this {
+    this.socket.write(typeof text === 'string' ? Buffer.from(text, 'latin1') : text);
+    return this;
+  }
+
+  /** Sends one byte per packet. */
+  async drip(text: string): Promise<void> {
+    for (const byte of Buffer.from(text, 'latin1')) {
+      this.socket.write(Buffer.from([byte]));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  /** Resolves when what was received so far holds `text`, or meets the condition. */
+  async until(wanted: string | ((peer: RawPeer) => boolean)): Promise<string> {
+    const met = (): boolean =>
+      typeof wanted === 'string' ? this.received.includes(wanted) : wanted(this);
+    await this.#signal.until(() => met() || this.closed);
+    if (!met()) {
+      throw new Error(`closed (${this.errorCode}) before ${String(wanted)}: ${this.received}`);
+    }
+    return this.received;
+  }
+
+  async untilClosed(): Promise<this> {
+    await this.#signal.until(() => this.closed || this.ended);
+    return this;
+  }
+}
+
+/** What an upstream does with what it received: called after each packet and each new connection. */
+export type Script = (peer: RawPeer, index: number) => void;
+
+export class FakeUpstream {
+  readonly peers: RawPeer[] = [];
+  readonly server: net.Server;
+  readonly #signal = new Signal();
+
+  constructor(script: Script) {
+    this.server = net.createServer({ allowHalfOpen: true }, (socket) => {
+      const index = this.peers.length;
+      const peer = new RawPeer(socket, () => {
+        script(peer, index);
+        this.#signal.fire();
+      });
+      this.peers.push(peer);
+      socket.on('end', () => socket.end());
+      this.#signal.fire();
+    });
+  }
+
+  get port(): number {
+    return (this.server.address() as net.AddressInfo).port;
+  }
+
+  async until(condition: (upstream: this) => boolean): Promise<void> {
+    await this.#signal.until(() => condition(this));
+  }
+
+  async start(): Promise<this> {
+    this.server.listen(0, '127.0.0.1');
+    await once(this.server, 'listening');
+    return this;
+  }
+
+  stop(): void {
+    for (const { socket } of this.peers) socket.destroy();
+    this.server.close();
+  }
+}
+
+/** Answers each complete head with the same bytes. For requests without a body. */
+export const answering = (answer: string): Script => {
+  const answered = new WeakMap<RawPeer, number>();
+  return (peer) => {
+    const heads = peer.received.split('\r\n\r\n').length - 1;
+    for (let done = answered.get(peer) ?? 0; done < heads; done++) peer.send(answer);
+    answered.set(peer, heads);
+  };
+};
+
+export const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
+
+/** A hop as it was recorded. */
+export interface RecordedHop {
+  readonly span: Span;
+  readonly hop: PackedHop;
+  readonly durationNs: number;
+  readonly ownNs: number;
+  readonly upstreamNs: number;
+  readonly status: number;
+  readonly flags: readonly string[];
+  readonly answeredBy: string;
+  readonly attribute: (name: string) => unknown;
+}
+
+export interface LabSettings {
+  readonly script?: Script;
+  readonly side?: Listener['side'];
+  readonly meshOnly?: boolean;
+  readonly meshed?: boolean;
+  /** Role of the target; `external` makes an egress. */
+  readonly targetRole?: Cluster['role'];
+  readonly routes?: readonly { path: string; methods?: string[]; hosts?: string[] }[];
+  readonly responseTimeoutMs?: number;
+  readonly limits?: Partial<Limits>;
+  /** Endpoints instead of the scripted upstream. */
+  readonly endpoints?: Cluster['endpoints'];
+  readonly pathMode?: 'template' | 'hash' | 'keep';
+  readonly exporter?: Exporter;
+}
+
+export class ProxyLab {
+  readonly upstream: FakeUpstream;
+  readonly deadlines = new Deadlines();
+  proxy!: Proxy;
+  readonly messages: OutboundMessage[] = [];
+  readonly #hops: RecordedHop[] = [];
+  readonly #signal = new Signal();
+  readonly #clients: RawPeer[] = [];
+  readonly #settings: LabSettings;
+  #elapsedMs = 0;
+  #realNow: (() => number) | undefined;
+
+  constructor(settings: LabSettings) {
+    this.#settings = settings;
+    this.upstream = new FakeUpstream(settings.script ?? answering(OK));
+  }
+
+  async start(): Promise<this> {
+    await this.upstream.start();
+    this.proxy = createProxy({
+      part: this.#part(),
+      exporter: this.#settings.exporter ?? this.#exporter(),
+      log: silentLog,
+      deadlines: this.deadlines,
+      ...(this.#settings.limits === undefined ? {} : { limits: this.#settings.limits }),
+    });
+    await this.proxy.start();
+    return this;
+  }
+
+  async stop(): Promise<void> {
+    if (this.#realNow !== undefined) performance.now = this.#realNow;
+    for (const { socket } of this.#clients) socket.destroy();
+    await this.proxy.stop();
+    this.upstream.stop();
+  }
+
+  get port(): number {
+    return this.proxy.port('main');
+  }
+
+  async connect(): Promise<RawPeer> {
+    const socket = net.connect({ port: this.port, host: '127.0.0.1' });
+    const client = new RawPeer(socket);
+    this.#clients.push(client);
+    await once(socket, 'connect');
+    return client;
+  }
+
+  /** Sends on a new connection and returns what comes back once it holds `until`. */
+  async exchange(request: string, until: string): Promise<string> {
+    const client = await this.connect();
+    return client.send(request).until(until);
+  }
+
+  /** Lets deadlines pass. */
+  advance(ms: number): void {
+    this.deadlines.advance(ms);
+  }
+
+  /** Lets the clock of the record go on by `ms`, at once. */
+  elapse(ms: number): void {
+    if (this.#realNow === undefined) {
+      const realNow = performance.now.bind(performance);
+      this.#realNow = realNow;
+      performance.now = () => realNow() + this.#elapsedMs;
+    }
+    this.#elapsedMs += ms;
+  }
+
+  /** The first `count` hops in the order of their sequence. */
+  async hops(count: number): Promise<readonly RecordedHop[]> {
+    await this.#signal.until(() => this.#hops.length >= count);
+    return [...this.#hops].sort((a, b) => a.hop.seq - b.hop.seq);
+  }
+
+  async hop(): Promise<RecordedHop> {
+    return (await this.hops(1))[0]!;
+  }
+
+  #exporter(): Exporter {
+    return {
+      name: 'recording',
+      concurrency: 1,
+      send: (message) => {
+        this.messages.push(message);
+        if (message.signal === 'traces') {
+          this.#hops.push(...readSpans(message.body).map(recordedHop));
+        }
+        this.#signal.fire();
+        return Promise.resolve();
+      },
+      close: () => Promise.resolve(),
+    };
+  }
+
+  #part(): ProxyPart {
+    const { side = 'ingress', meshed = true, targetRole = 'workload' } = this.#settings;
+    const cluster: Cluster = {
+      name: 'catalog',
+      endpoints: this.#settings.endpoints ?? [{ host: '127.0.0.1', port: this.upstream.port }],
+      meshed,
+      role: targetRole,
+      connect_timeout_ms: 1_000,
+    };
+    const routes = (this.#settings.routes ?? [{ path: '/*' }]).map((route): Route => {
+      const parsed = parseTemplate(route.path);
+      if (!parsed.ok) throw new Error(parsed.fault);
+      return {
+        template: route.path,
+        segments: parsed.segments,
+        hosts: route.hosts ?? [],
+        methods: route.methods ?? [],
+        cluster,
+        response_timeout_ms: this.#settings.responseTimeoutMs ?? 15_000,
+      };
+    });
+    const isGateway = side === 'ingress';
+    return {
+      mesh: 'test',
+      topology: 'separate',
+      cluster: 'local',
+      name: 'proxy-under-test',
+      role: isGateway ? 'gateway' : 'sidecar',
+      generation: 7,
+      admin: { host: '127.0.0.1', port: 0 },
+      telemetry: {
+        transport: 'otlp',
+        otlp_endpoint: '',
+        kafka: { brokers: [], topic_spans: '', topic_logs: '' },
+        hop_format: 'packed',
+        path: this.#settings.pathMode ?? 'template',
+        flush_interval_ms: 2,
+        queue_bytes_max: 10_000_000,
+        queue_hops_max: 100_000,
+      },
+      listeners: [
+        {
+          name: 'main',
+          side,
+          host: '127.0.0.1',
+          port: 0,
+          mesh_only: this.#settings.meshOnly ?? false,
+          workload: {
+            name: isGateway ? 'edge' : 'orders',
+            namespace: 'shop',
+            version: '1.0.0',
+            zone: 'a',
+            role: isGateway ? 'gateway' : 'workload',
+          },
+          routes,
+        },
+      ],
+    };
+  }
+}
+
+function recordedHop(span: Span): RecordedHop {
+  const hop = decodeHop(span.attributes.get('azimuth.hop') as Uint8Array);
+  const attribute = (name: string): unknown => span.attributes.get(name);
+  const number = (name: string): number => Number(span.attributes.get(name) ?? 0);
+  return {
+    span,
+    hop,
+    durationNs: Number(span.endTimeUnixNano - span.startTimeUnixNano),
+    ownNs: number('azimuth.own_ns'),
+    upstreamNs: number('azimuth.upstream_ns'),
+    status: number('http.response.status_code'),
+    flags: RESPONSE_FLAGS.filter((_, bit) => (hop.flags >> bit) & 1),
+    answeredBy: ['', 'upstream', 'proxy', 'client_gone'][hop.answeredBy] ?? '?',
+    attribute,
+  };
+}
+
+/** Runs `body` with a started lab and stops it afterwards. */
+export async function withLab(
+  settings: LabSettings,
+  body: (lab: ProxyLab) => Promise<void>,
+): Promise<void> {
+  const lab = await new ProxyLab(settings).start();
+  try {
+    await body(lab);
+  } finally {
+    await lab.stop();
+  }
+}
+
+/** GET with a Host, more header lines in front of the empty one. */
+export const get = (path: string, ...lines: string[]): string =>
+  [`GET ${path} HTTP/1.1`, 'Host: shop.example', ...lines, '', ''].join('\r\n');

@@ -1,0 +1,273 @@
+import assert from 'node:assert/strict';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { createKafkaReceiver, type KafkaReceiver } from '../../../collector/kafka-receiver.ts';
+import type { InboundMessage, Pipeline } from '../../../collector/pipeline.ts';
+import { AzimuthError } from '../../../runtime/errors.ts';
+import { silentLog } from '../../../runtime/log.ts';
+import { createExportQueue } from '../../../transport/export-queue.ts';
+import { createKafkaClient, type KafkaClient } from '../../../transport/kafka/kafka-client.ts';
+import { createKafkaExporter } from '../../../transport/kafka/kafka-exporter.ts';
+import { kcat, requireKcat, testKafka, type TestKafka } from '../../helpers/kafka-broker.ts';
+import { spansOf, tracesOf } from '../../helpers/otlp-proto.ts';
+import { createRecordingPipeline } from '../../helpers/recording-pipeline.ts';
+
+const fixtureFile = (name: string): string =>
+  fileURLToPath(new URL(`../../fixtures/kafka/${name}.bin`, import.meta.url));
+const CHILD = fileURLToPath(new URL('../../helpers/kafka-receiver-child.ts', import.meta.url));
+/** The test broker allows sessions this short: a killed member's partitions are free after it. */
+const SESSION_MS = 2_000;
+
+const namesOf = (messages: readonly InboundMessage[]): string[] =>
+  messages.flatMap(({ body }) => spansOf(body).map((span) => span.name));
+
+describe('KafkaReceiver on a real broker', function () {
+  this.timeout(40_000);
+  let kafka: TestKafka;
+  let client: KafkaClient;
+  const receivers: KafkaReceiver[] = [];
+  let folder: string;
+
+  before(async function () {
+    kafka = await testKafka(this);
+    folder = mkdtempSync(join(tmpdir(), 'azimuth-kafka-test-'));
+    client = createKafkaClient({ brokers: kafka.brokers, clientId: 'test', log: silentLog });
+    await client.connect();
+  });
+  afterEach(async () => {
+    for (const receiver of receivers.splice(0)) await receiver.stop();
+  });
+  after(async () => {
+    await (client as KafkaClient | undefined)?.close();
+    if ((folder as string | undefined) !== undefined) rmSync(folder, { recursive: true });
+  });
+
+  const receive = async (
+    topics: { traces: string; logs: string },
+    groupId: string,
+    pipeline: Pick<Pipeline, 'accept'>,
+  ): Promise<KafkaReceiver> => {
+    const receiver = createKafkaReceiver({
+      brokers: kafka.brokers,
+      topics,
+      groupId,
+      pipeline,
+      log: silentLog,
+      sessionTimeoutMs: SESSION_MS,
+      backOffBaseMs: 20,
+    });
+    receivers.push(receiver);
+    await receiver.start();
+    return receiver;
+  };
+  const produce = async (topic: string, partition: number, names: string[]): Promise<void> => {
+    for (const name of names)
+      await client.send(topic, partition, tracesOf([{ service: 'a', name }]));
+  };
+
+  it('skips nothing while the store fails and comes back, and keeps the order of a partition', async () => {
+    const topics = await kafka.topics(2);
+    const names = [0, 1].map((p) => Array.from({ length: 20 }, (_, i) => `${p}-${i}`));
+    await Promise.all(names.map((list, p) => produce(topics.traces, p, list)));
+    let failures = 0;
+    const pipeline = createRecordingPipeline(() => {
+      if (failures++ < 5) throw new AzimuthError('AZ_STORE_UNAVAILABLE');
+    });
+    const group = kafka.group();
+    const receiver = await receive(topics, group, pipeline);
+    await pipeline.until(40);
+    for (const [p, list] of names.entries())
+      assert.deepEqual(
+        namesOf(pipeline.accepted.filter(({ source }) => source.partition === p)),
+        list,
+      );
+    assert.equal(receiver.stats().retries, 5);
+    await receiver.stop();
+    assert.equal(receiver.stats().lag, 0);
+
+    // Committed: the next member of the group starts behind them.
+    await produce(topics.traces, 0, ['later']);
+    const next = createRecordingPipeline();
+    await receive(topics, group, next);
+    await next.until(1);
+    assert.deepEqual(namesOf(next.accepted), ['later']);
+  });
+
+  it('hands poison to the pipeline with its origin, and the messages behind it flow', async function () {
+    requireKcat(this);
+    const topics = await kafka.topics(1);
+    const put = (value: Buffer): void => {
+      const file = join(folder, 'value');
+      writeFileSync(file, value);
+      kcat(kafka, ['-P', '-t', topics.traces, '-p', '0', file]);
+    };
+    const good = readFileSync(fixtureFile('proto_none-0'));
+    put(Buffer.from('garbage, not OTLP'));
+    // kcat's -Z: an empty value is sent as null, a tombstone.
+    kcat(kafka, ['-P', '-Z', '-t', topics.traces, '-p', '0', '-K', ':'], Buffer.from('key:\n'));
+    await client.send(topics.traces, 0, Buffer.alloc(0));
+    put(good.subarray(0, good.length - 100));
+    put(readFileSync(fixtureFile('jaeger_proto-0')));
+    put(readFileSync(fixtureFile('zipkin_json-0')));
+    put(good);
+    const pipeline = createRecordingPipeline();
+    const group = kafka.group();
+    const receiver = await receive(topics, group, pipeline);
+    await pipeline.until(5);
+    assert.deepEqual(
+      pipeline.accepted.map(({ source, encoding }) => [source.name, source.offset, encoding]),
+      [0, 3, 4, 5, 6].map((offset) => [topics.traces, offset, 'protobuf']),
+    );
+    assert.deepEqual(Buffer.from(pipeline.accepted.at(-1)!.body), good);
+    await receiver.stop();
+    assert.equal(receiver.stats().emptyMessages, 2);
+    assert.equal(receiver.stats().lag, 0);
+  });
+
+  it("reads a stock Collector's values in every codec, protobuf and JSON", async function () {
+    requireKcat(this);
+    const topics = await kafka.topics(1);
+    const codecs = ['none', 'gzip', 'snappy', 'lz4', 'zstd'];
+    for (const codec of codecs)
+      for (const value of ['proto_none-0', 'json_none-0'])
+        kcat(kafka, ['-P', '-z', codec, '-t', topics.traces, '-p', '0', fixtureFile(value)]);
+    const pipeline = createRecordingPipeline();
+    await receive(topics, kafka.group(), pipeline);
+    await pipeline.until(2 * codecs.length);
+    const proto = readFileSync(fixtureFile('proto_none-0'));
+    const json = readFileSync(fixtureFile('json_none-0'));
+    for (const [n, { body, encoding }] of pipeline.accepted.entries()) {
+      assert.equal(encoding, n % 2 === 0 ? 'protobuf' : 'json');
+      assert.deepEqual(Buffer.from(body), n % 2 === 0 ? proto : json, codecs[n >> 1]);
+    }
+  });
+
+  it('dead-letters a batch that inflates beyond the limit, and the next message flows', async () => {
+    const topics = await kafka.topics(1);
+    await client.send(topics.traces, 0, Buffer.alloc(70 * 1024 * 1024));
+    await produce(topics.traces, 0, ['behind the bomb']);
+    const pipeline = createRecordingPipeline();
+    await receive(topics, kafka.group(), pipeline);
+    await pipeline.until(2);
+    const [standIn] = pipeline.accepted;
+    assert.deepEqual([standIn?.body[0], standIn?.source.offset], [0, 0]);
+    assert.deepEqual(namesOf(pipeline.accepted.slice(1)), ['behind the bomb']);
+  });
+
+  it('gives its partitions to another member at once when it stops', async () => {
+    const topics = await kafka.topics(2);
+    const group = kafka.group();
+    const first = createRecordingPipeline();
+    const leaving = await receive(topics, group, first);
+    await produce(topics.traces, 0, ['before']);
+    await first.until(1);
+    await leaving.stop();
+    await produce(topics.traces, 0, ['after']);
+    const second = createRecordingPipeline();
+    await receive(topics, group, second);
+    await second.until(1);
+    assert.deepEqual(namesOf(second.accepted), ['after']);
+  });
+
+  it('replays what was stored but not committed when the process is killed, and loses nothing', async () => {
+    const topics = await kafka.topics(1);
+    const group = kafka.group();
+    const names = Array.from({ length: 30 }, (_, i) => `span-${i}`);
+    await produce(topics.traces, 0, names.slice(0, 10));
+    const store = join(folder, 'store');
+    const start = (mode: string): ChildProcess =>
+      spawn(process.execPath, [CHILD], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+        env: {
+          ...process.env,
+          BROKERS: kafka.brokers.join(','),
+          TOPICS: JSON.stringify(topics),
+          GROUP: group,
+          SESSION_MS: String(SESSION_MS),
+          STORE: store,
+          MODE: mode,
+        },
+      });
+    /** Resolves when so many rows were written. */
+    const stored = async (child: ChildProcess, rows: number): Promise<void> => {
+      for await (const line of createInterface({ input: child.stdout! }))
+        if (Number(line) >= rows) return;
+      throw new Error('the child ended early');
+    };
+    const rowsIn = (): string[] => readFileSync(store, 'utf8').trim().split('\n');
+
+    const killed = start('hang-after-insert');
+    await stored(killed, 10);
+    killed.kill('SIGKILL');
+    await once(killed, 'exit');
+    const before = rowsIn();
+    assert.deepEqual(before, names.slice(0, 10));
+
+    await produce(topics.traces, 0, names.slice(10));
+    const next = start('normal');
+    try {
+      await stored(next, 30);
+    } finally {
+      next.kill('SIGTERM');
+      await once(next, 'exit');
+    }
+    // Once more from the committed offset: the first ten twice, all of them at least once.
+    assert.deepEqual(rowsIn(), [...names.slice(0, 10), ...names]);
+  });
+
+  it('loses nothing that was acknowledged while the broker is killed and comes back', async function () {
+    const { broker } = kafka;
+    if (broker === undefined) this.skip();
+    const topics = await kafka.topics(4);
+    const pipeline = createRecordingPipeline();
+    const receiver = await receive(topics, kafka.group(), pipeline);
+    const exporter = createKafkaExporter({
+      client: createKafkaClient({ brokers: kafka.brokers, clientId: 'proxy', log: silentLog }),
+      topics,
+      log: silentLog,
+    });
+    const queue = createExportQueue({
+      exporter,
+      itemsMax: 100_000,
+      bytesMax: 32 * 1024 * 1024,
+      log: silentLog,
+    });
+    let offered = 0;
+    const offer = (): void => {
+      const name = `span-${offered++}`;
+      queue.offer({ signal: 'traces', body: tracesOf([{ service: 'a', name }]), items: 1 });
+    };
+    // Telemetry goes on all the time, as a proxy's does: before, during and after the outage.
+    const traffic = setInterval(offer, 5);
+    try {
+      await pipeline.until(50);
+      await broker.kill9();
+      const during = offered;
+      await broker.start();
+      assert.ok(offered > during + 50, 'the broker came back before anything was offered');
+      await pipeline.until(during + 50);
+    } finally {
+      clearInterval(traffic);
+    }
+    await queue.drain(15_000);
+    assert.deepEqual(
+      [queue.emitted, queue.queuedItems, queue.dropped.shutdown, queue.dropped.refused],
+      [offered, 0, 0, 0],
+    );
+    const missing = (): string[] => {
+      const arrived = new Set(namesOf(pipeline.accepted));
+      return Array.from({ length: offered }, (_, i) => `span-${i}`).filter((n) => !arrived.has(n));
+    };
+    while (missing().length > 0) await pipeline.until(pipeline.accepted.length + 1);
+    queue.close();
+    await exporter.close();
+    await receiver.stop();
+    const twice = pipeline.accepted.length - offered;
+    assert.ok(twice < offered / 2, `${twice} of ${offered} came twice`);
+  });
+});

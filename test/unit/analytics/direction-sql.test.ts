@@ -1,0 +1,34 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import {
+  PERSPECTIVE_CHECK_SQL,
+  directionByParameterSql,
+  directionSql,
+} from '../../../analytics/direction-sql.ts';
+import { EDGE_CLASSES, PERSPECTIVES, directionOf } from '../../../telemetry/edge-class.ts';
+
+describe('direction SQL', () => {
+  for (const perspective of PERSPECTIVES) {
+    it(`maps every edge class as directionOf does, ${perspective}`, () => {
+      const [, from = '', to = ''] =
+        /^transform\(toString\(EdgeClass\), \[(.*)\], \[(.*)\], 'unknown'\)$/.exec(
+          directionSql('EdgeClass', perspective),
+        ) ?? [];
+      const words = (list: string): string[] => list.split(', ').map((w) => w.slice(1, -1));
+      assert.deepEqual(words(from), [...EDGE_CLASSES]);
+      assert.deepEqual(
+        words(to),
+        EDGE_CLASSES.map((edgeClass) => directionOf(edgeClass, perspective)),
+      );
+    });
+  }
+
+  it('is what the view `traffic` holds', () => {
+    const view = readFileSync(
+      new URL('../../../store/schema/012_traffic.sql', import.meta.url),
+      'utf8',
+    );
+    assert.ok(view.includes(`${directionByParameterSql('EdgeClass')} AS Direction`));
+    assert.ok(view.includes(PERSPECTIVE_CHECK_SQL));
+  });
+});

@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict';
+import { validateMesh } from '../../../mesh/load.ts';
+import { analyticsPart, collectorPart, proxyPart, storePart } from '../../../mesh/parts.ts';
+import { AzimuthError } from '../../../runtime/errors.ts';
+
+const TEXT = `
+file_format: "1.0"
+mesh: shop
+telemetry: { otlp: { endpoint: "http://127.0.0.1:4318/" } }
+store: { password: p }
+gateways:
+  - name: edge
+    namespace: edge
+    version: "2.0.0"
+    routes:
+      - { path: "/api/pay", to: payments }
+      - { hosts: [shop.example.com], path: "/api/products/{id}", methods: [GET], to: web, response_timeout_ms: 700 }
+workloads:
+  - { name: web, kind: bff, address: "127.0.0.1:9101" }
+  - name: catalog
+    namespace: shop
+    version: "1.4.2"
+    zone: a
+    address: "[::1]:9102"
+    connect_timeout_ms: 300
+    routes: [ { path: "/products/{id}", methods: [GET] } ]
+sidecars:
+  - { name: web-sidecar, admin: { port: 15002 }, serves: [ { workload: web } ] }
+  - name: catalog-sidecar
+    machine: catalog-pod
+    serves: [ { workload: catalog, inbound: { host: 0.0.0.0, mesh_only: true } } ]
+externals:
+  - { name: payments, hosts: ["payments.example.com"], address: "127.0.0.1:9200" }
+`;
+const { mesh, faults } = validateMesh('m.yaml', TEXT, () => undefined, '');
+
+describe('parts of a mesh', () => {
+  before(() => assert.deepEqual(faults, []));
+
+  it('gives a gateway its listener with routes in the order of the file', () => {
+    const part = proxyPart(mesh!, 'edge');
+    assert.equal(part.role, 'gateway');
+    assert.equal(part.telemetry.otlp_endpoint, 'http://127.0.0.1:4318');
+    const [listener, ...others] = part.listeners;
+    assert.deepEqual(others, []);
+    assert.equal(listener?.side, 'ingress');
+    assert.equal(listener.mesh_only, false);
+    assert.equal(listener.workload.role, 'gateway');
+    assert.equal(listener.port, 8080);
+    const [pay, product] = listener.routes;
+    assert.equal(pay?.cluster.role, 'external');
+    assert.equal(pay.cluster.meshed, false);
+    assert.deepEqual(product, {
+      template: '/api/products/{id}',
+      segments: ['api', 'products', '{}'],
+      hosts: ['shop.example.com'],
+      methods: ['GET'],
+      response_timeout_ms: 700,
+      cluster: {
+        name: 'web',
+        endpoints: [{ host: '127.0.0.1', port: 15006 }],
+        meshed: true,
+        role: 'bff',
+        connect_timeout_ms: 5000,
+      },
+    });
+  });
+
+  it('gives a sidecar inbound to the application and outbound to every workload and external', () => {
+    const [inbound, outbound] = proxyPart(mesh!, 'catalog-sidecar').listeners;
+    assert.equal(inbound?.side, 'inbound');
+    assert.equal(inbound.mesh_only, true);
+    assert.deepEqual(inbound.workload, {
+      name: 'catalog',
+      namespace: 'shop',
+      version: '1.4.2',
+      zone: 'a',
+      role: 'workload',
+    });
+    assert.deepEqual(
+      inbound.routes.map((r) => r.template),
+      ['/products/{id}', '/*'],
+    );
+    assert.deepEqual(inbound.routes[0]?.cluster, {
+      name: 'catalog',
+      endpoints: [{ host: '::1', port: 9102 }],
+      meshed: false,
+      role: 'workload',
+      connect_timeout_ms: 300,
+    });
+    assert.equal(outbound?.side, 'outbound');
+    assert.equal(outbound.port, 15001);
+    assert.deepEqual(
+      outbound.routes.map((r) => [r.hosts.join(), r.template, r.cluster.role, r.cluster.meshed]),
+      [
+        ['web', '/*', 'bff', true],
+        ['catalog', '/products/{id}', 'workload', true],
+        ['catalog', '/*', 'workload', true],
+        ['payments.example.com', '/*', 'external', false],
+      ],
+    );
+  });
+
+  it('reaches a sidecar that listens everywhere by the name of its machine', () => {
+    const [, outbound] = proxyPart(mesh!, 'web-sidecar').listeners;
+    const route = outbound?.routes.find((r) => r.hosts.includes('catalog'));
+    assert.deepEqual(route?.cluster.endpoints, [{ host: 'catalog-pod', port: 15006 }]);
+  });
+
+  it('gives store, collector and analytics what they need', () => {
+    assert.equal(storePart(mesh!).password, 'p');
+    const collector = collectorPart(mesh!);
+    assert.deepEqual(collector.otlp_http, { host: '127.0.0.1', port: 4318 });
+    assert.equal(collector.kafka.group_id, 'azimuth-collector');
+    assert.equal(analyticsPart(mesh!).port, 8088);
+  });
+
+  it('names the proxies that there are when asked for another', () => {
+    assert.throws(
+      () => proxyPart(mesh!, 'edg'),
+      (error) =>
+        error instanceof AzimuthError &&
+        error.code === 'AZ_USAGE' &&
+        error.message.includes('edge, web-sidecar, catalog-sidecar'),
+    );
+    assert.throws(() => proxyPart(mesh!, 'edge', 'sidecar'), /no sidecar called "edge"/);
+  });
+});

@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { validateMesh } from '../../../mesh/load.ts';
+
+const faultsOf = (text: string): readonly string[] =>
+  validateMesh(
+    'm.yaml',
+    `file_format: "1.0"\nmesh: m\nstore: { password: p }\n${text}`,
+    () => '',
+    '',
+  ).faults;
+
+const WEB = `
+workloads: [ { name: web, address: "127.0.0.1:9101" } ]
+sidecars: [ { name: s, admin: { port: 15002 }, serves: [ { workload: web } ] } ]
+`;
+
+describe('checks between the values of a mesh file', () => {
+  it('lets two machines have the same listeners, and one machine not', () => {
+    const two = (first: string, second: string): readonly string[] =>
+      faultsOf(`
+workloads: [ { name: a, address: "127.0.0.1:9000" }, { name: b, address: "127.0.0.1:9000" } ]
+sidecars:
+  - { name: sa, ${first} serves: [ { workload: a } ] }
+  - { name: sb, ${second} serves: [ { workload: b } ] }
+`);
+    assert.deepEqual(two('machine: pod-a,', 'machine: pod-b,'), []);
+    // inbound, outbound, admin and the application's address.
+    assert.equal(two('', '').length, 4);
+    assert.equal(two('machine: pod-a,', 'machine: pod-a,').length, 4);
+  });
+
+  it('takes localhost, 127.0.0.1 and the default port for one address', () => {
+    const faults = faultsOf(`${WEB}analytics: { host: localhost, port: 4318 }\n`);
+    assert.equal(faults.length, 1);
+    assert.match(faults[0]!, /analytics\.port: localhost:4318 is taken by collector\.otlp_http/);
+  });
+
+  it('sees a store URL with the port of a listener', () => {
+    const faults = faultsOf(`${WEB}analytics: { port: 8123 }\n`);
+    assert.match(faults.join(), /analytics\.port: 127\.0\.0\.1:8123 is taken by store\.url/);
+  });
+
+  it('refuses a route only when an earlier one takes all of it', () => {
+    const routes = (list: string): readonly string[] =>
+      faultsOf(`${WEB}gateways: [ { name: g, routes: [ ${list} ] } ]\n`);
+    assert.deepEqual(
+      routes('{ path: "/a/b", to: web }, { path: "/a/{x}", to: web }, { path: "/*", to: web }'),
+      [],
+    );
+    assert.deepEqual(
+      routes(
+        '{ path: "/a", methods: [GET], to: web }, { path: "/a", to: web }, { path: "/a/b", to: web }',
+      ),
+      [],
+    );
+    assert.deepEqual(
+      routes('{ hosts: [x.org], path: "/*", to: web }, { path: "/a", to: web }'),
+      [],
+    );
+    assert.equal(
+      routes('{ path: "/*", to: web }, { hosts: [x.org], path: "/a", to: web }').length,
+      1,
+    );
+    assert.equal(
+      routes('{ path: "/{a}/{b}", to: web }, { path: "/{c}/{d}", methods: [GET], to: web }').length,
+      1,
+    );
+  });
+
+  it('lets a sidecar bear the name of its workload, and no gateway the name of a sidecar', () => {
+    assert.deepEqual(faultsOf(WEB.replace('name: s,', 'name: web,')), []);
+    const faults = faultsOf(
+      `${WEB}gateways: [ { name: s, routes: [ { path: "/", to: web } ] } ]\n`,
+    );
+    assert.match(faults.join(), /"s" names gateways\[0\] already/);
+  });
+
+  it('routes a gateway to an external', () => {
+    const faults = faultsOf(`
+externals: [ { name: pay, hosts: [pay.example.com], address: "10.0.0.1:80" } ]
+gateways: [ { name: g, routes: [ { path: "/pay", to: pay } ] } ]
+`);
+    assert.deepEqual(faults, []);
+  });
+});

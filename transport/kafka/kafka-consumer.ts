@@ -1,0 +1,162 @@
+/**
+ * The port to a Kafka consumer: one member of a group that hands over batches of one partition at
+ * a time, several partitions at once, and commits nothing by itself. What a batch means and when
+ * it is done is decided above (collector/kafka-receiver.ts).
+ *
+ * One consumer lives once: after a crash it is closed and a new one is made. kafkajs's own restart
+ * is off, because it re-reads the same fault for ever and tells nobody.
+ */
+import { messageOf } from '../../runtime/errors.ts';
+import type { Log } from '../../runtime/log.ts';
+import { openKafka, RETRY } from './kafka-connection.ts';
+
+export interface ConsumedMessage {
+  readonly offset: number;
+  /** null: a tombstone. */
+  readonly value: Buffer | null;
+}
+
+/** Messages of one partition, in order, without control records. */
+export interface ConsumedBatch {
+  readonly topic: string;
+  readonly partition: number;
+  readonly messages: readonly ConsumedMessage[];
+  /** Offset that the next message of this partition will get. */
+  readonly highWatermark: number;
+  /** False when the consumer stops or the partition was moved: begin nothing new. */
+  isCurrent(): boolean;
+  /** Keeps the membership alive. Rejects while the group rebalances. */
+  heartbeat(): Promise<void>;
+  /** Everything up to `offset` is done: the next fetch starts behind it. Commits nothing. */
+  resolve(offset: number): void;
+  /** Commits for the group: everything before `nextOffset` is done. */
+  commit(nextOffset: number): Promise<void>;
+  /** Stops fetching this partition until the returned function is called. */
+  pause(): () => void;
+}
+
+export interface KafkaConsumer {
+  /**
+   * Joins the group and hands over batches. Resolves after `close()`; rejects when it cannot
+   * connect, join or go on. Call once.
+   */
+  run(onBatch: (batch: ConsumedBatch) => Promise<void>): Promise<void>;
+  /**
+   * Waits for batches in hand, leaves the group (so that others take over at once) and
+   * disconnects. Never rejects; ends within `withinMs` whatever the broker does.
+   */
+  close(withinMs: number): Promise<void>;
+}
+
+export interface KafkaConsumerSettings {
+  readonly brokers: readonly string[];
+  readonly topics: readonly string[];
+  readonly groupId: string;
+  /** A member that is silent for so long has left. */
+  readonly sessionTimeoutMs: number;
+  readonly log: Log;
+  /** The group gave this member its partitions, at first and after each rebalance. */
+  readonly onJoined: () => void;
+  /** A fetch was answered, with or without messages: the consumer is alive. */
+  readonly onFetched: () => void;
+}
+
+/** As often as Kafka's own clients; must be below a third of the session. */
+const HEARTBEAT_MS = { most: 3_000, ofSession: 1 / 3 } as const;
+/** How long a fetch waits for a first byte: the latency of stop and of resuming a pause. */
+const FETCH_WAIT_MS = 500;
+/** For one partition: a whole record batch comes in any case. Telemetry inflates up to twentyfold. */
+const FETCH_BYTES_PER_PARTITION = 1024 * 1024;
+const FETCH_BYTES = 4 * 1024 * 1024;
+/** Partitions in hand at once: enough that an insert of the store fills from all of them. */
+const PARTITIONS_AT_ONCE = 32;
+
+export function openConsumer(settings: KafkaConsumerSettings): KafkaConsumer {
+  const { kafka, abort } = openKafka({
+    brokers: settings.brokers,
+    clientId: settings.groupId,
+    log: settings.log,
+  });
+  const consumer = kafka.consumer({
+    groupId: settings.groupId,
+    sessionTimeout: settings.sessionTimeoutMs,
+    heartbeatInterval: Math.min(
+      HEARTBEAT_MS.most,
+      Math.floor(settings.sessionTimeoutMs * HEARTBEAT_MS.ofSession),
+    ),
+    maxWaitTimeInMs: FETCH_WAIT_MS,
+    maxBytesPerPartition: FETCH_BYTES_PER_PARTITION,
+    maxBytes: FETCH_BYTES,
+    allowAutoTopicCreation: false,
+    maxInFlightRequests: 5,
+    retry: { ...RETRY, restartOnFailure: () => Promise.resolve(false) },
+  });
+  consumer.on(consumer.events.GROUP_JOIN, () => settings.onJoined());
+  consumer.on(consumer.events.FETCH, () => settings.onFetched());
+
+  let ended: () => void;
+  let crashed: (error: Error) => void;
+  const ending = new Promise<void>((resolve, reject) => {
+    ended = resolve;
+    crashed = reject;
+  });
+  // Whoever calls run() sees it; without a caller it is nobody's error.
+  ending.catch(() => undefined);
+  consumer.on(consumer.events.CRASH, ({ payload }) => crashed(payload.error));
+
+  return {
+    async run(onBatch) {
+      await consumer.connect();
+      // A group without a committed offset starts at the oldest message; and so does one whose
+      // offset fell out of retention, which would otherwise skip everything silently.
+      await consumer.subscribe({ topics: [...settings.topics], fromBeginning: true });
+      await consumer.run({
+        autoCommit: false,
+        eachBatchAutoResolve: false,
+        partitionsConsumedConcurrently: PARTITIONS_AT_ONCE,
+        eachBatch: async (payload) => {
+          const { batch } = payload;
+          const { topic, partition } = batch;
+          try {
+            await onBatch({
+              topic,
+              partition,
+              highWatermark: Number(batch.highWatermark),
+              messages: batch.messages.map(({ offset, value }) => ({
+                offset: Number(offset),
+                value,
+              })),
+              isCurrent: () => payload.isRunning() && !payload.isStale(),
+              heartbeat: () => payload.heartbeat(),
+              resolve: (offset) => payload.resolveOffset(String(offset)),
+              commit: (nextOffset) =>
+                payload.commitOffsetsIfNecessary({
+                  topics: [{ topic, partitions: [{ partition, offset: String(nextOffset) }] }],
+                }),
+              pause: () => payload.pause(),
+            });
+          } catch (error) {
+            // Out of here some errors end kafkajs's consumer silently. The batch is not resolved:
+            // it comes again.
+            settings.log.error('a batch failed unexpectedly; it is read again', {
+              topic,
+              partition,
+              error: messageOf(error),
+            });
+          }
+        },
+      });
+      await ending;
+    },
+    async close(withinMs) {
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, withinMs);
+      });
+      await Promise.race([consumer.disconnect().catch(() => undefined), late]);
+      clearTimeout(timer);
+      abort();
+      ended();
+    },
+  };
+}

@@ -1,0 +1,134 @@
+/**
+ * Makes sure that topics exist. Producers and consumers never create one: a topic made by accident
+ * has one partition and one replica for ever.
+ */
+import kafkajs from 'kafkajs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { AzimuthError, messageOf } from '../../runtime/errors.ts';
+import { silentLog, type Log } from '../../runtime/log.ts';
+import { openKafka } from './kafka-connection.ts';
+import { kafkaErrorType } from './kafka-errors.ts';
+
+export interface TopicsSettings {
+  readonly brokers: readonly string[];
+  readonly topics: readonly string[];
+  /** Partitions of a topic that is created, 1.. */
+  readonly partitions: number;
+  /** Replicas of each partition, 1..number of brokers. */
+  readonly replication: number;
+  readonly log?: Log;
+}
+
+export interface TopicState {
+  readonly topic: string;
+  readonly partitions: number;
+  readonly created: boolean;
+}
+
+/** A created topic shows in every broker's metadata within this time, or something is wrong. */
+const VISIBLE_WITHIN_MS = 10_000;
+
+/**
+ * Creates those topics that do not exist, and waits until each has its partitions with a leader.
+ * Existing ones stay as they are. Safe to call twice and from two processes at once.
+ * @throws AzimuthError AZ_KAFKA_UNAVAILABLE (no broker answers), AZ_KAFKA_REFUSED.
+ */
+export function ensureTopics(settings: TopicsSettings): Promise<TopicState[]> {
+  const { topics, partitions, replication } = settings;
+  return withAdmin(settings.brokers, settings.log ?? silentLog, async (admin) => {
+    const existing = new Set(await admin.listTopics());
+    const missing = topics.filter((topic) => !existing.has(topic));
+    if (missing.length > 0) {
+      try {
+        await admin.createTopics({
+          topics: missing.map((topic) => ({
+            topic,
+            numPartitions: partitions,
+            replicationFactor: replication,
+          })),
+          waitForLeaders: false,
+        });
+      } catch (error) {
+        // The broker that answers next may not know the topic yet, though it was created; and
+        // another process may have been faster. The wait below decides.
+        const types = causesOf(error).map(kafkaErrorType);
+        const passing = [
+          'UNKNOWN_TOPIC_OR_PARTITION',
+          'TOPIC_ALREADY_EXISTS',
+          'LEADER_NOT_AVAILABLE',
+        ];
+        if (!types.every((type) => type !== undefined && passing.includes(type)))
+          throw new AzimuthError(
+            'AZ_KAFKA_REFUSED',
+            `Kafka refused to create ${missing.join(', ')} with ${partitions} partitions and ` +
+              `${replication} replicas: ${causesOf(error).map(messageOf).join('; ')}`,
+            { cause: error },
+          );
+      }
+    }
+    const counts = await untilVisible(admin, topics);
+    return topics.map((topic) => ({
+      topic,
+      partitions: counts.get(topic)!,
+      created: missing.includes(topic),
+    }));
+  });
+}
+
+/** Names of all topics. @throws AzimuthError AZ_KAFKA_UNAVAILABLE when no broker answers. */
+export function listTopics(brokers: readonly string[], log: Log = silentLog): Promise<string[]> {
+  return withAdmin(brokers, log, (admin) => admin.listTopics());
+}
+
+async function untilVisible(
+  admin: kafkajs.Admin,
+  topics: readonly string[],
+): Promise<Map<string, number>> {
+  const until = performance.now() + VISIBLE_WITHIN_MS;
+  for (;;) {
+    try {
+      const metadata = await admin.fetchTopicMetadata({ topics: [...topics] });
+      const led = metadata.topics.filter((t) => t.partitions.every((p) => p.leader >= 0));
+      if (led.length === topics.length)
+        return new Map(led.map((t) => [t.name, t.partitions.length]));
+    } catch (error) {
+      if (kafkaErrorType(error) === undefined) throw error;
+    }
+    if (performance.now() > until)
+      throw new AzimuthError(
+        'AZ_KAFKA_UNAVAILABLE',
+        `${topics.join(', ')}: no leader for every partition after ${VISIBLE_WITHIN_MS / 1000} s`,
+      );
+    await sleep(100);
+  }
+}
+
+async function withAdmin<T>(
+  brokers: readonly string[],
+  log: Log,
+  use: (admin: kafkajs.Admin) => Promise<T>,
+): Promise<T> {
+  // A person or a test waits for the answer: three tries, not half a minute.
+  const { kafka, abort } = openKafka({ brokers, clientId: 'azimuth-topics', log, retries: 2 });
+  const admin = kafka.admin();
+  try {
+    await admin.connect();
+    return await use(admin);
+  } catch (error) {
+    if (error instanceof AzimuthError) throw error;
+    if (kafkaErrorType(error) !== undefined)
+      throw new AzimuthError('AZ_KAFKA_REFUSED', messageOf(error), { cause: error });
+    throw new AzimuthError(
+      'AZ_KAFKA_UNAVAILABLE',
+      `no Kafka broker answers at ${brokers.join(', ')} (${messageOf(error)}); ` +
+        'start one, or set telemetry.kafka.brokers in the mesh file',
+      { cause: error },
+    );
+  } finally {
+    await admin.disconnect().catch(() => undefined);
+    abort();
+  }
+}
+
+const causesOf = (error: unknown): readonly unknown[] =>
+  error instanceof kafkajs.KafkaJSAggregateError ? error.errors : [error];
