@@ -3,16 +3,9 @@
  * subcommand is one file in bin/commands/, loaded only when asked for, so that `azimuth --help`
  * does not load a database engine.
  */
+import type { Command } from './command.ts';
 import { AzimuthError, messageOf } from '../runtime/errors.ts';
 import { VERSION } from '../runtime/version.ts';
-
-/** What a file in bin/commands/ exports. */
-export interface Command {
-  /** Usage with examples, shown by `--help`. */
-  readonly help: string;
-  /** Runs with the arguments after the subcommand; resolves with the exit code. */
-  run(args: readonly string[]): Promise<number>;
-}
 
 const COMMANDS: Record<string, { about: string; load: () => Promise<{ command: Command }> }> = {
   check: { about: 'validate a mesh file', load: () => import('./commands/check.ts') },

@@ -10,7 +10,7 @@ import { analyticsPart } from '../../mesh/parts.ts';
 import { Lifecycle, runUntilSignal } from '../../runtime/lifecycle.ts';
 import { createLog } from '../../runtime/log.ts';
 import { createStoreClient } from '../../store/client.ts';
-import type { Command } from '../main.ts';
+import type { Command } from '../command.ts';
 import { meshFromArgs } from '../mesh-option.ts';
 
 export const command: Command = {

@@ -6,7 +6,7 @@ import { readMesh, type Mesh } from '../../mesh/load.ts';
 import { redactedConfig } from '../../mesh/config.ts';
 import { ERRORS } from '../../runtime/errors.ts';
 import { meshPath } from '../mesh-option.ts';
-import type { Command } from '../main.ts';
+import type { Command } from '../command.ts';
 
 export const command: Command = {
   help: `

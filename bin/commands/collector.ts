@@ -7,7 +7,7 @@ import { createCollector } from '../../collector/process.ts';
 import { collectorPart } from '../../mesh/parts.ts';
 import { runUntilSignal } from '../../runtime/lifecycle.ts';
 import { createLog } from '../../runtime/log.ts';
-import type { Command } from '../main.ts';
+import type { Command } from '../command.ts';
 import { meshFromArgs } from '../mesh-option.ts';
 
 export const command: Command = {

@@ -12,7 +12,7 @@ import { readLogs, readTraces } from '../../telemetry/otlp-objects.ts';
 import { decodeHop } from '../../telemetry/packed-hop.ts';
 import { OtlpError } from '../../telemetry/protobuf.ts';
 import { hopLines, logLines, toJson, traceLines } from '../decode-text.ts';
-import type { Command } from '../main.ts';
+import type { Command } from '../command.ts';
 
 /** A gzip bomb ends here; the largest message that Kafka or the collector takes is far below. */
 const INFLATED_BYTES_MAX = 256 * 1024 * 1024;

@@ -1,5 +1,5 @@
 /** `azimuth gateway`: the proxy at the edge. Requests from outside become hops of the mesh here. */
-import type { Command } from '../main.ts';
+import type { Command } from '../command.ts';
 import { runProxy } from '../run-proxy.ts';
 
 export const command: Command = {

@@ -5,7 +5,7 @@ import { reconcileText } from '../../analytics/reports/reconcile-text.ts';
 import { parseWindow } from '../../analytics/window.ts';
 import { storePart } from '../../mesh/parts.ts';
 import { createStoreClient } from '../../store/client.ts';
-import type { Command } from '../main.ts';
+import type { Command } from '../command.ts';
 import { meshFromArgs } from '../mesh-option.ts';
 
 export const command: Command = {

@@ -10,7 +10,7 @@ import { parseWindow } from '../../analytics/window.ts';
 import { storePart } from '../../mesh/parts.ts';
 import { AzimuthError } from '../../runtime/errors.ts';
 import { createStoreClient } from '../../store/client.ts';
-import type { Command } from '../main.ts';
+import type { Command } from '../command.ts';
 import { meshFromArgs } from '../mesh-option.ts';
 
 export const command: Command = {

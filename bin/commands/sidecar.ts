@@ -1,5 +1,5 @@
 /** `azimuth sidecar`: the proxy beside one or more workloads, for requests to them and their own. */
-import type { Command } from '../main.ts';
+import type { Command } from '../command.ts';
 import { runProxy } from '../run-proxy.ts';
 
 export const command: Command = {

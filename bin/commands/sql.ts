@@ -7,7 +7,7 @@ import { text as readText } from 'node:stream/consumers';
 import { storePart } from '../../mesh/parts.ts';
 import { AzimuthError } from '../../runtime/errors.ts';
 import { createStoreClient } from '../../store/client.ts';
-import type { Command } from '../main.ts';
+import type { Command } from '../command.ts';
 import { meshFromArgs } from '../mesh-option.ts';
 
 /** Short names beside ClickHouse's own. */

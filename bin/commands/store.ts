@@ -12,7 +12,7 @@ import { createLog } from '../../runtime/log.ts';
 import { createStoreClient } from '../../store/client.ts';
 import { createEmbeddedStore } from '../../store/embedded/supervisor.ts';
 import { migrate, readMigrations } from '../../store/migrate.ts';
-import type { Command } from '../main.ts';
+import type { Command } from '../command.ts';
 import { meshFromArgs } from '../mesh-option.ts';
 
 const DEFAULT_FOLDER = '.azimuth/store';

@@ -8,7 +8,7 @@ import { collectorPart } from '../../mesh/parts.ts';
 import { AzimuthError } from '../../runtime/errors.ts';
 import { createLog } from '../../runtime/log.ts';
 import { ensureTopics } from '../../transport/kafka/kafka-topics.ts';
-import type { Command } from '../main.ts';
+import type { Command } from '../command.ts';
 import { meshFromArgs } from '../mesh-option.ts';
 
 /** More than 12 collectors or 12 sends in flight are beyond one mesh; more partitions cost fetches. */
