@@ -29,8 +29,6 @@ export interface HttpAppServer {
   port(): number;
 }
 
-export const staticFiles = express.static;
-
 /** An HTTP application with health routes first, ours next, and JSON errors last. */
 export function createHttpApp(name: string, settings: HttpAppSettings): HttpAppServer {
   const app = express();
