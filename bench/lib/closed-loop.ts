@@ -25,9 +25,10 @@ const startMs = performance.now();
 function answerBytes(buffer: Buffer): number {
   const head = buffer.indexOf('\r\n\r\n');
   if (head < 0) return 0;
-  const at = buffer.indexOf('ontent-', 0, 'latin1');
+  // Whatever the case of `Content-Length`; no other field of these answers ends so.
+  const at = buffer.indexOf('ength: ', 0, 'latin1');
   if (at < 0 || at > head) throw new Error('an answer without Content-Length');
-  const length = Number(buffer.toString('latin1', at + 14, buffer.indexOf('\r', at)));
+  const length = Number(buffer.toString('latin1', at + 7, buffer.indexOf('\r', at)));
   const bytes = head + 4 + length;
   return buffer.length >= bytes ? bytes : 0;
 }
