@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { commandLineOf } from '../../demo/processes.ts';
+import { requireKafka } from '../helpers/kafka-broker.ts';
 
 const RUN = fileURLToPath(new URL('../../demo/run.ts', import.meta.url));
 
@@ -101,6 +102,17 @@ describe('npm run demo', function () {
   it('loses and doubles nothing when the collector is killed (-9) and comes back', async () => {
     const outcome = await runDemo(folder, [
       ...['--seconds', '6', '--rate', '50', '--json'],
+      ...['--kill-collector-at', '2'],
+    ]);
+    assert.match(outcome.stderr, /collector killed \(-9\)[^]*collector is back/);
+    assertAllCounted(figuresOf(outcome), 300);
+  });
+
+  it('does so over Kafka too, with the collector killed (-9) between the broker and the store', async function () {
+    this.timeout(240_000);
+    requireKafka(this);
+    const outcome = await runDemo(folder, [
+      ...['--seconds', '6', '--rate', '50', '--json', '--transport', 'kafka'],
       ...['--kill-collector-at', '2'],
     ]);
     assert.match(outcome.stderr, /collector killed \(-9\)[^]*collector is back/);

@@ -46,6 +46,12 @@ export async function testKafka(context: Mocha.Context): Promise<TestKafka> {
   return handle(kafka.brokers, kafka);
 }
 
+/** For tests whose program starts a broker of its own. */
+export function requireKafka(context: Mocha.Context): void {
+  const missing = kafkaMissing();
+  if (missing !== undefined) pending(context, `no Kafka: ${missing}`);
+}
+
 /** For tests that ask kcat, an independent Kafka client, to be the judge. */
 export function requireKcat(context: Mocha.Context): void {
   if (spawnSync('kcat', ['-V'], { stdio: 'ignore' }).status !== 0)
