@@ -24,7 +24,7 @@ const server = createServer((request, response) => {
       const json = request.headers['content-type']?.includes('json') === true;
       const traces: JsonTraces = json
         ? (JSON.parse(body.toString()) as JsonTraces)
-        : (readTraces(body));
+        : readTraces(body);
       for (const r of traces.resourceSpans ?? [])
         for (const s of r.scopeSpans ?? []) spans += s.spans?.length ?? 0;
     }
