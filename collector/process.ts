@@ -9,7 +9,8 @@ import { Lifecycle, type Part } from '../runtime/lifecycle.ts';
 import type { Log } from '../runtime/log.ts';
 import { createStoreClient, type StoreClient } from '../store/client.ts';
 import { createKafkaReceiver } from './kafka-receiver.ts';
-import { prometheusText } from './metrics.ts';
+import { METRICS_CONTENT_TYPE } from '../runtime/metrics-text.ts';
+import { pipelineMetrics } from './metrics.ts';
 import { createOtlpHttpReceiver, type OtlpHttpReceiver } from './otlp-http-receiver.ts';
 import { createPipeline, type Pipeline } from './pipeline.ts';
 
@@ -63,7 +64,7 @@ export function createCollector(part: CollectorPart, log: Log): CollectorProcess
     unhealthy: () => kafka?.unhealthy(),
     routes: (app) => {
       app.get('/metrics', (_req, res) => {
-        res.type('text/plain; version=0.0.4').send(prometheusText(pipeline.stats()));
+        res.type(METRICS_CONTENT_TYPE).send(pipelineMetrics(pipeline.stats()));
       });
     },
   });
