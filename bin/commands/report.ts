@@ -75,5 +75,5 @@ function terminalOf(
   env: NodeJS.ProcessEnv,
 ): { width: number; color: boolean } {
   const noColor = env['NO_COLOR'] !== undefined && env['NO_COLOR'] !== '';
-  return { width: out.columns ?? 110, color: out.isTTY === true && !noColor };
+  return { width: out.columns || 110, color: out.isTTY === true && !noColor };
 }

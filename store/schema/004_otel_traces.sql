@@ -1,6 +1,7 @@
 -- Column-compatible with the OpenTelemetry Collector's ClickHouse exporter, so that Grafana's and
 -- ClickStack's trace views work unconfigured. Raw: a replayed row shows twice (deduplication in
--- here would keep filters from being pushed down to the table).
+-- here would keep filters from being pushed down to the table). The direction is the split reading, as
+-- on the wire; the mapping is made from telemetry/edge-class.ts, a test keeps it equal.
 CREATE OR REPLACE VIEW {database}.otel_traces AS
 SELECT
     Timestamp,
@@ -19,10 +20,13 @@ SELECT
             'service.instance.id', toString(Instance),
             'host.name', toString(Host),
             'cloud.availability_zone', toString(Zone),
+            'azimuth.mesh', toString(Mesh),
+            'azimuth.cluster', toString(Cluster),
             'azimuth.topology', toString(Topology),
             'azimuth.proxy.name', toString(Proxy),
             'azimuth.proxy.role', toString(Role),
-            'azimuth.boot_id', toString(BootId))),
+            'azimuth.boot_id', toString(BootId),
+            'azimuth.clock_id', toString(ClockId))),
         CAST(ResourceAttributes, 'Map(String, String)')) AS ResourceAttributes,
     ScopeName,
     ScopeVersion,
@@ -40,6 +44,7 @@ SELECT
             'service.peer.name', toString(Peer),
             'azimuth.proxy.side', toString(Side),
             'azimuth.edge_class', if(HopVersion = 0, '', toString(EdgeClass)),
+            'azimuth.traffic.direction', if(HopVersion = 0, '', transform(toString(EdgeClass), ['unknown', 'external_to_gateway', 'external_to_bff', 'gateway_to_workload', 'gateway_to_bff', 'gateway_bff_to_workload', 'bff_to_workload', 'workload_to_workload', 'workload_to_external', 'loopback'], ['unknown', 'north_south', 'north_south', 'east_west', 'east_west', 'east_west', 'east_west', 'east_west', 'north_south', 'neither'], 'unknown')),
             'azimuth.target', toString(Target),
             'azimuth.own_ns', if(HopVersion = 0, '', toString(OwnNs)),
             'azimuth.upstream_ns', if(HopVersion = 0, '', toString(UpstreamNs)),

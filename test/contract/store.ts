@@ -234,6 +234,7 @@ export function storeContract(create: () => Promise<StoreUnderTest>): void {
         'http.route': '/a/{id}',
         'http.response.status_code': '200',
         'azimuth.edge_class': 'external_to_gateway',
+        'azimuth.traffic.direction': 'north_south',
         'azimuth.own_ns': '0',
         'azimuth.upstream_ns': '0',
         'azimuth.attempts': '0',

@@ -5,6 +5,7 @@ import {
   directionByParameterSql,
   directionSql,
 } from '../../../analytics/direction-sql.ts';
+import { ATTR } from '../../../telemetry/names.ts';
 import { EDGE_CLASSES, PERSPECTIVES, directionOf } from '../../../telemetry/edge-class.ts';
 
 describe('direction SQL', () => {
@@ -23,12 +24,17 @@ describe('direction SQL', () => {
     });
   }
 
+  const schema = (file: string): string =>
+    readFileSync(new URL(`../../../store/schema/${file}`, import.meta.url), 'utf8');
+
   it('is what the view `traffic` holds', () => {
-    const view = readFileSync(
-      new URL('../../../store/schema/012_traffic.sql', import.meta.url),
-      'utf8',
-    );
+    const view = schema('012_traffic.sql');
     assert.ok(view.includes(`${directionByParameterSql('EdgeClass')} AS Direction`));
     assert.ok(view.includes(PERSPECTIVE_CHECK_SQL));
+  });
+
+  it('is what the view `otel_traces` holds, by the split reading that spans are tagged with', () => {
+    const tag = `if(HopVersion = 0, '', ${directionSql('EdgeClass', 'split')})`;
+    assert.ok(schema('004_otel_traces.sql').includes(`'${ATTR.direction}', ${tag}`));
   });
 });
