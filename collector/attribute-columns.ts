@@ -10,13 +10,13 @@
  */
 import { AttributeView, readAttribute, VALUE } from '../telemetry/otlp-reader.ts';
 import type { WireCursor } from '../telemetry/protobuf.ts';
-import { sameBytes } from './columns/column.ts';
-import { Dictionary } from './columns/dictionary.ts';
-import type { NumberColumn } from './columns/fixed-columns.ts';
-import { EnumColumn, Uint64Column } from './columns/fixed-columns.ts';
-import type { TextMapColumn } from './columns/nested-columns.ts';
+import { sameBytes } from '../store/native/column.ts';
+import { Dictionary } from '../store/native/dictionary.ts';
+import type { NumberColumn } from '../store/native/fixed-columns.ts';
+import { EnumColumn, Uint64Column } from '../store/native/fixed-columns.ts';
+import type { TextMapColumn } from '../store/native/nested-columns.ts';
 import type { AttributeColumn } from './columns/spans-table.ts';
-import { DictionaryColumn, TextColumn } from './columns/text-columns.ts';
+import { DictionaryColumn, TextColumn } from '../store/native/text-columns.ts';
 import { setValueText } from './attribute-text.ts';
 
 /** Positions that have a memory; later attributes of a span share them. */

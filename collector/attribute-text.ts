@@ -13,7 +13,7 @@ import {
   VALUE,
 } from '../telemetry/otlp-reader.ts';
 import { OtlpError, type WireCursor } from '../telemetry/protobuf.ts';
-import type { TextColumn } from './columns/text-columns.ts';
+import type { TextColumn } from '../store/native/text-columns.ts';
 
 /** Stores the value in `view` (just read by `cursor`) into a row of `column`. Throws OtlpError. */
 export function setValueText(

@@ -21,7 +21,7 @@ import {
 import { WireCursor } from '../telemetry/protobuf.ts';
 import { valueText } from './attribute-text.ts';
 import type { LedgersTable } from './columns/ledgers-table.ts';
-import type { DictionaryColumn } from './columns/text-columns.ts';
+import type { DictionaryColumn } from '../store/native/text-columns.ts';
 import type { TimeWindow } from './time-window.ts';
 
 const FIELD = `${LEDGER_EVENT}.`;

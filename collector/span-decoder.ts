@@ -31,9 +31,9 @@ import {
 import { WireCursor } from '../telemetry/protobuf.ts';
 import { AttributeColumns, UnstoredEnum } from './attribute-columns.ts';
 import { setValueText, valueText } from './attribute-text.ts';
-import { sourceOf, type Source } from './columns/column.ts';
-import { EnumColumn } from './columns/fixed-columns.ts';
-import type { TextMapColumn } from './columns/nested-columns.ts';
+import { sourceOf, type Source } from '../store/native/column.ts';
+import { EnumColumn } from '../store/native/fixed-columns.ts';
+import type { TextMapColumn } from '../store/native/nested-columns.ts';
 import {
   KIND_SERVER,
   resourceAttributeColumns,
@@ -41,7 +41,7 @@ import {
   type SpanColumns,
   type SpansTable,
 } from './columns/spans-table.ts';
-import type { DictionaryColumn } from './columns/text-columns.ts';
+import type { DictionaryColumn } from '../store/native/text-columns.ts';
 import { HopColumns } from './hop-columns.ts';
 import { LateSpans } from './late-spans.ts';
 import type { MessageSource } from './message.ts';

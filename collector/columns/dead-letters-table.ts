@@ -1,9 +1,9 @@
 /** Table `dead_letters` as column buffers, in the order of store/schema/003_dead_letters.sql. */
-import { sourceOf } from './column.ts';
-import { NumberColumn, Uint64Column } from './fixed-columns.ts';
-import { ArrayColumn } from './nested-columns.ts';
-import { Table } from './table.ts';
-import { DictionaryColumn, TextColumn } from './text-columns.ts';
+import { sourceOf } from '../../store/native/column.ts';
+import { NumberColumn, Uint64Column } from '../../store/native/fixed-columns.ts';
+import { ArrayColumn } from '../../store/native/nested-columns.ts';
+import { Table } from '../../store/native/table.ts';
+import { DictionaryColumn, TextColumn } from '../../store/native/text-columns.ts';
 
 /** A body is cut here: enough to see what it was, too little to fill a disk by. */
 export const DEAD_BODY_BYTES_MAX = 1024 * 1024;

@@ -1,9 +1,9 @@
 /** Table `ledgers` as column buffers, in the order of store/schema/002_ledgers.sql. */
 import { PROXY_ROLES } from '../../telemetry/edge-class.ts';
-import { EnumColumn, NumberColumn, Uint64Column } from './fixed-columns.ts';
-import { CountMapColumn } from './nested-columns.ts';
-import { Table } from './table.ts';
-import { DictionaryColumn } from './text-columns.ts';
+import { EnumColumn, NumberColumn, Uint64Column } from '../../store/native/fixed-columns.ts';
+import { CountMapColumn } from '../../store/native/nested-columns.ts';
+import { Table } from '../../store/native/table.ts';
+import { DictionaryColumn } from '../../store/native/text-columns.ts';
 
 const word = (name: string): DictionaryColumn => new DictionaryColumn(name);
 const uint64 = (name: string): Uint64Column => new Uint64Column(name, 'UInt64');

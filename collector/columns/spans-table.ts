@@ -12,10 +12,15 @@ import {
 } from '../../telemetry/edge-class.ts';
 import { ANSWERED_BY, STREAM_CLASSES } from '../../telemetry/hop-record.ts';
 import { ATTR } from '../../telemetry/names.ts';
-import { EnumColumn, IdColumn, NumberColumn, Uint64Column } from './fixed-columns.ts';
-import { ArrayColumn, TextMapColumn } from './nested-columns.ts';
-import { Table } from './table.ts';
-import { DictionaryColumn, TextColumn } from './text-columns.ts';
+import {
+  EnumColumn,
+  IdColumn,
+  NumberColumn,
+  Uint64Column,
+} from '../../store/native/fixed-columns.ts';
+import { ArrayColumn, TextMapColumn } from '../../store/native/nested-columns.ts';
+import { Table } from '../../store/native/table.ts';
+import { DictionaryColumn, TextColumn } from '../../store/native/text-columns.ts';
 
 export const SPAN_KINDS = [
   'Unspecified',

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { DeadLettersTable } from '../../../../collector/columns/dead-letters-table.ts';
 import { LedgersTable } from '../../../../collector/columns/ledgers-table.ts';
 import { SpansTable } from '../../../../collector/columns/spans-table.ts';
-import type { Table } from '../../../../collector/columns/table.ts';
+import type { Table } from '../../../../store/native/table.ts';
 
 /** Columns of a CREATE TABLE, name and type, without codecs, comments and indexes. */
 function columnsOf(file: string): { name: string; type: string }[] {

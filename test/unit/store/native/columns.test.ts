@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
-import { sourceOf } from '../../../../collector/columns/column.ts';
+import { sourceOf } from '../../../../store/native/column.ts';
 import {
   EnumColumn,
   IdColumn,
   NumberColumn,
   Uint64Column,
-} from '../../../../collector/columns/fixed-columns.ts';
-import { ArrayColumn, TextMapColumn } from '../../../../collector/columns/nested-columns.ts';
-import { Table } from '../../../../collector/columns/table.ts';
-import { DictionaryColumn, TextColumn } from '../../../../collector/columns/text-columns.ts';
+} from '../../../../store/native/fixed-columns.ts';
+import { ArrayColumn, TextMapColumn } from '../../../../store/native/nested-columns.ts';
+import { Table } from '../../../../store/native/table.ts';
+import { DictionaryColumn, TextColumn } from '../../../../store/native/text-columns.ts';
 import { OtlpError } from '../../../../telemetry/protobuf.ts';
 import { readNativeBlock } from '../../../helpers/native-block.ts';
 
