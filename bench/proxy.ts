@@ -152,7 +152,7 @@ function meshFile(port: number, admin: number, sink: number, hopFormat: string):
   return `file_format: "1.0"
 mesh: bench
 topology: separate
-store: { password: unused }
+store: { password: "\${AZIMUTH_STORE_PASSWORD:-unused}" }
 telemetry:
   transport: otlp
   otlp: { endpoint: "http://127.0.0.1:${sink}" }

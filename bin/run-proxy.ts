@@ -53,14 +53,14 @@ export async function runProxy(
 
 function describe(part: ProxyPart): string {
   const listeners = part.listeners.map((l) => `${l.side} on ${l.host}:${l.port}`).join(', ');
-  const { transport, otlp_endpoint: endpoint, kafka } = part.telemetry;
-  const pipe = transport === 'otlp' ? `OTLP ${endpoint}` : `Kafka ${kafka.brokers.join(', ')}`;
+  const { transport, otlp, kafka } = part.telemetry;
+  const pipe = transport === 'otlp' ? `OTLP ${otlp.endpoint}` : `Kafka ${kafka.brokers.join(', ')}`;
   return `${listeners}, admin on ${part.admin.host}:${part.admin.port}, telemetry to ${pipe}`;
 }
 
 async function createExporter({ telemetry, name }: ProxyPart, log: Log): Promise<Exporter> {
   if (telemetry.transport === 'otlp') {
-    return createOtlpHttpExporter({ endpoint: telemetry.otlp_endpoint });
+    return createOtlpHttpExporter({ endpoint: telemetry.otlp.endpoint });
   }
   // Loaded only where it is used: a proxy over OTLP needs no Kafka client in memory.
   const { createKafkaClient } = await import('../transport/kafka/kafka-client.ts');

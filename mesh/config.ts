@@ -121,6 +121,29 @@ const machine = hostName
       'Listeners of two machines may have the same address. Left out: all on one machine.',
   );
 
+/** A secret. load.ts refuses one that is written out; see SECRETS. */
+const secret = z
+  .string()
+  .min(1, 'is empty (set the environment variable that it comes from)')
+  .describe('From the environment, as ${env:NAME}; one that is written out is a fault.');
+
+const file = text.describe('A PEM file; relative to the folder of the mesh file.');
+
+/** TLS of a client of ours. Present, also empty: TLS; the other side is always verified. */
+const clientTls = z
+  .strictObject({
+    // Left out: the authorities that come with Node.
+    ca: file.optional(),
+    // Both or neither: our own certificate, for another side that asks for one.
+    cert: file.optional(),
+    key: file.optional(),
+    // Left out: the host that is connected to.
+    server_name: hostName.optional().describe('Name that the certificate must hold.'),
+  })
+  .refine((tls) => (tls.cert === undefined) === (tls.key === undefined), {
+    message: 'has one of cert and key (a client certificate needs both)',
+  });
+
 const telemetry = z
   .strictObject({
     // Works with nothing installed; Kafka where a stack has it.
@@ -128,6 +151,15 @@ const telemetry = z
     otlp: z
       .strictObject({
         endpoint: httpUrl.default(`http://${LOOPBACK}:${DEFAULT_PORTS.otlpHttp}`),
+        // Every OTLP server takes bodies as they are, and the default endpoint is this machine:
+        // there bytes are free and CPU is not (docs/adr/014-transport.md has the figures).
+        compression: z.enum(['none', 'gzip', 'zstd']).default('none'),
+        tls: clientTls.optional().describe('For an https endpoint.'),
+        token: secret.optional().describe('Bearer token, as ${env:NAME}.'),
+      })
+      .refine((otlp) => otlp.tls === undefined || otlp.endpoint.startsWith('https:'), {
+        message: 'has no TLS (write "https://…", or leave tls out)',
+        path: ['endpoint'],
       })
       .prefault({}),
     kafka: z
@@ -139,6 +171,17 @@ const telemetry = z
         // The stock Collector's topics, so that it can read ours and we its.
         topic_spans: text.default(TOPIC_SPANS),
         topic_logs: text.default(TOPIC_LOGS),
+        // Kafka keeps what it gets, on every replica: here bytes are paid for over and over
+        // (docs/adr/014-transport.md has the figures).
+        compression: z.enum(['none', 'gzip', 'zstd']).default('zstd'),
+        tls: clientTls.optional().describe('Present, also as {}: TLS to every broker.'),
+        sasl: z
+          .strictObject({
+            mechanism: z.enum(['plain', 'scram-sha-256', 'scram-sha-512']),
+            username: text,
+            password: secret,
+          })
+          .optional(),
       })
       .prefault({}),
     // A third of the bytes of plain attributes; `attributes` is for backends that are not ours.
@@ -154,6 +197,25 @@ const telemetry = z
       .default(33_554_432),
     // 100,000 hops: 50 s at 2,000 requests/s; whichever bound is met first holds.
     queue_hops_max: z.int().min(100, 'is less than 100 hops (write 100 or more)').default(100_000),
+    // A day: what could not be delivered for longer is no news any more, only late rows that make
+    // yesterday's figures change.
+    age_max_ms: milliseconds(1_000, 30 * 86_400_000)
+      .default(86_400_000)
+      .describe('Records that could not be delivered for so long are dropped and counted.'),
+    spool: z
+      .strictObject({
+        // Left out: no spool. A proxy writes to no disk that its operator did not name.
+        dir: text
+          .optional()
+          .describe('Folder for what cannot be sent; relative to the folder of the mesh file.'),
+        // 1 GiB: about 4 million packed hops, an hour at 1,000 requests/s.
+        bytes_max: z
+          .int()
+          .min(1_048_576, 'is less than 1048576 bytes (write 1048576 or more)')
+          .default(1_073_741_824)
+          .describe('Most bytes on disk for each proxy.'),
+      })
+      .prefault({}),
   })
   .prefault({});
 
@@ -164,10 +226,10 @@ const store = z.strictObject({
     .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is not a database name (letters, digits, "_")')
     .default('azimuth'),
   user: text.default('azimuth'),
-  password: z
-    .string()
-    .min(1, 'is empty (set it, best as "${env:AZIMUTH_STORE_PASSWORD}")')
-    .describe('Best as ${env:AZIMUTH_STORE_PASSWORD}, with a .env file beside the mesh file.'),
+  password: secret.describe(
+    'As ${env:AZIMUTH_STORE_PASSWORD}, with a .env file beside the mesh file.',
+  ),
+  tls: clientTls.optional().describe('For an https url.'),
   // A week: what an incident review needs, on a disk of a laptop.
   retention_days: z
     .int('is not a whole number of days (write one without unit)')
@@ -178,7 +240,23 @@ const store = z.strictObject({
 
 const collector = z
   .strictObject({
-    otlp_http: endpoint(DEFAULT_PORTS.otlpHttp),
+    otlp_http: z
+      .strictObject({
+        host: hostName.default(LOOPBACK),
+        port: port.default(DEFAULT_PORTS.otlpHttp),
+        tls: z
+          .strictObject({
+            cert: file,
+            key: file,
+            // Left out: no client certificate is asked for.
+            client_ca: file
+              .optional()
+              .describe('Only clients with a certificate of this authority are served.'),
+          })
+          .optional(),
+        token: secret.optional().describe('Only requests with this bearer token are served.'),
+      })
+      .prefault({}),
     admin: endpoint(DEFAULT_PORTS.collectorAdmin),
     kafka: z.strictObject({ group_id: text.default('azimuth-collector') }).prefault({}),
   })
@@ -290,7 +368,24 @@ export function parseMeshConfig(raw: unknown): z.ZodSafeParseResult<MeshConfig> 
   return meshConfigSchema.safeParse(raw);
 }
 
+/** Places of secrets. Each comes from the environment, and none is ever shown. */
+export const SECRETS: readonly (readonly string[])[] = [
+  ['store', 'password'],
+  ['telemetry', 'otlp', 'token'],
+  ['telemetry', 'kafka', 'sasl', 'password'],
+  ['collector', 'otlp_http', 'token'],
+];
+
+export const REDACTED = '[REDACTED]';
+
 /** The config as it may be shown to people: secrets replaced. */
 export function redactedConfig(config: MeshConfig): MeshConfig {
-  return { ...config, store: { ...config.store, password: '[REDACTED]' } };
+  const shown = structuredClone(config);
+  for (const place of SECRETS) {
+    let at: Record<string, unknown> | undefined = shown;
+    for (const key of place.slice(0, -1)) at = at?.[key] as Record<string, unknown> | undefined;
+    const last = place.at(-1)!;
+    if (at?.[last] !== undefined) at[last] = REDACTED;
+  }
+  return shown;
 }

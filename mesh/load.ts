@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseEnv } from 'node:util';
 import { AzimuthError, messageOf } from '../runtime/errors.ts';
-import { meshJsonSchema, parseMeshConfig, type MeshConfig } from './config.ts';
+import { meshJsonSchema, parseMeshConfig, REDACTED, SECRETS, type MeshConfig } from './config.ts';
 import { formatWarnings, referenceFaults } from './references.ts';
 import { readSource, type Fault, type Path, type Source } from './source.ts';
 
@@ -80,7 +80,7 @@ export function validateMesh(
   }
   const parsed = parseTyped(source);
   for (const issue of parsed.error?.issues ?? []) faults.push(...translate(issue, source));
-  faults.push(...referenceFaults(source));
+  faults.push(...referenceFaults(source), ...writtenSecrets(source));
   if (parsed.data === undefined || faults.length > 0) {
     return { mesh: undefined, faults: show(file, faults) };
   }
@@ -88,6 +88,21 @@ export function validateMesh(
     mesh: { file, config: parsed.data, warnings: show(file, formatWarnings(source)) },
     faults: [],
   };
+}
+
+/** Secrets that stand in the file itself, where version control and backups would keep them. */
+function writtenSecrets(source: Source): Fault[] {
+  return SECRETS.filter((path) => {
+    const value = valueAt(source.raw, path);
+    return typeof value === 'string' && value !== '' && !source.fromEnvironment(path);
+  })
+    .filter((path) => !source.failed(path))
+    .map((path) =>
+      source.fault(
+        path,
+        'is a secret that is written out (write "${env:NAME}" and put NAME=… in the environment or in .env)',
+      ),
+    );
 }
 
 /** Parses; a text from the environment first takes the type that its place asks for. */
@@ -186,9 +201,12 @@ const article = (kind: string): string => KINDS[kind] ?? kind;
 const kindOf = (value: unknown): string =>
   article(Array.isArray(value) ? 'array' : value === null ? 'nothing' : typeof value);
 
-/** A value as a message may repeat it; never one from the environment, never a password. */
+const isSecret = (path: Path): boolean =>
+  SECRETS.some((place) => place.length === path.length && place.every((key, i) => key === path[i]));
+
+/** A value as a message may repeat it; never one from the environment, never a secret. */
 function shown(value: unknown, source: Source, path: Path): string {
-  if (path.includes('password')) return '[REDACTED]';
+  if (isSecret(path)) return REDACTED;
   if (source.fromEnvironment(path)) return 'the value from the environment';
   if (typeof value === 'object' && value !== null)
     return Array.isArray(value) ? 'the list' : 'this';

@@ -57,19 +57,50 @@ export interface Listener {
   readonly routes: readonly Route[];
 }
 
+export type Compression = 'none' | 'gzip' | 'zstd';
+
+/** TLS of a client of ours: paths of PEM files, and whose certificate the other side must have. */
+export interface ClientTlsPart {
+  readonly ca?: string | undefined;
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+  readonly server_name?: string | undefined;
+}
+
+/** How to get into Kafka, for producer, consumer and commands alike. */
+export interface KafkaAccessPart {
+  readonly brokers: readonly string[];
+  readonly tls?: ClientTlsPart | undefined;
+  readonly sasl?:
+    | {
+        readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512';
+        readonly username: string;
+        readonly password: string;
+      }
+    | undefined;
+}
+
 export interface TelemetryPart {
   readonly transport: 'otlp' | 'kafka';
-  readonly otlp_endpoint: string;
-  readonly kafka: {
-    readonly brokers: readonly string[];
+  readonly otlp: {
+    /** Without a slash at its end. */
+    readonly endpoint: string;
+    readonly compression: Compression;
+    readonly tls?: ClientTlsPart | undefined;
+    readonly token?: string | undefined;
+  };
+  readonly kafka: KafkaAccessPart & {
     readonly topic_spans: string;
     readonly topic_logs: string;
+    readonly compression: Compression;
   };
   readonly hop_format: 'packed' | 'attributes';
   readonly path: 'template' | 'hash' | 'keep';
   readonly flush_interval_ms: number;
   readonly queue_bytes_max: number;
   readonly queue_hops_max: number;
+  readonly age_max_ms: number;
+  readonly spool: { readonly dir?: string | undefined; readonly bytes_max: number };
 }
 
 export interface ProxyPart {
@@ -89,5 +120,6 @@ export interface StorePart {
   readonly database: string;
   readonly user: string;
   readonly password: string;
+  readonly tls?: ClientTlsPart | undefined;
   readonly retention_days: number;
 }

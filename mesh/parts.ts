@@ -2,6 +2,7 @@
  * Mesh → the part of one process, all references resolved. Pure: opens nothing, reads no file.
  * proxy/, collector/, store/ and analytics/ see only these parts, never the whole mesh.
  */
+import { dirname, resolve } from 'node:path';
 import { AzimuthError } from '../runtime/errors.ts';
 import type { PeerRole } from '../telemetry/edge-class.ts';
 import type { GatewayConfig, MeshConfig, SidecarConfig, WorkloadConfig } from './config.ts';
@@ -20,7 +21,12 @@ import { CATCH_ALL, parseTemplate } from './route-template.ts';
 
 /** What the collector takes: where it listens, where it reads and where it stores. */
 export interface CollectorPart {
-  readonly otlp_http: Endpoint;
+  readonly otlp_http: Endpoint & {
+    /** Paths of PEM files. */
+    readonly tls?: { cert: string; key: string; client_ca?: string | undefined } | undefined;
+    /** Bearer token that every request must have. */
+    readonly token?: string | undefined;
+  };
   readonly admin: Endpoint;
   readonly telemetry: TelemetryPart;
   readonly store: StorePart;
@@ -35,22 +41,50 @@ export interface AnalyticsPart extends Endpoint {
 }
 
 export function storePart(mesh: Mesh): StorePart {
-  return mesh.config.store;
+  return withFiles(mesh, mesh.config.store);
 }
 
 export function collectorPart(mesh: Mesh): CollectorPart {
-  const { collector, store } = mesh.config;
-  return { ...collector, telemetry: telemetryPart(mesh.config), store };
+  const { collector } = mesh.config;
+  return {
+    ...collector,
+    otlp_http: withFiles(mesh, collector.otlp_http),
+    telemetry: telemetryPart(mesh),
+    store: storePart(mesh),
+  };
 }
 
 export function analyticsPart(mesh: Mesh): AnalyticsPart {
-  const { analytics, mesh: name, topology, store } = mesh.config;
-  return { ...analytics, mesh: name, topology, store };
+  const { analytics, mesh: name, topology } = mesh.config;
+  return { ...analytics, mesh: name, topology, store: storePart(mesh) };
 }
 
-function telemetryPart({ telemetry }: MeshConfig): TelemetryPart {
-  const { otlp, ...rest } = telemetry;
-  return { ...rest, otlp_endpoint: otlp.endpoint.replace(/\/+$/, '') };
+function telemetryPart(mesh: Mesh): TelemetryPart {
+  const { telemetry } = mesh.config;
+  const { otlp, kafka, spool } = telemetry;
+  return {
+    ...telemetry,
+    otlp: { ...withFiles(mesh, otlp), endpoint: otlp.endpoint.replace(/\/+$/, '') },
+    kafka: withFiles(mesh, kafka),
+    spool: { ...spool, dir: spool.dir === undefined ? undefined : pathFrom(mesh, spool.dir) },
+  };
+}
+
+/** Paths in a mesh file start at its own folder, wherever a process is started. */
+const pathFrom = (mesh: Mesh, path: string): string => resolve(dirname(mesh.file), path);
+
+/** Keys of `tls` that are paths of files. */
+const TLS_FILES = ['ca', 'cert', 'key', 'client_ca'];
+
+function withFiles<T extends { readonly tls?: object | undefined }>(mesh: Mesh, owner: T): T {
+  if (owner.tls === undefined) return owner;
+  const tls = Object.fromEntries(
+    Object.entries(owner.tls as Record<string, string | undefined>).map(([key, value]) => [
+      key,
+      value === undefined || !TLS_FILES.includes(key) ? value : pathFrom(mesh, value),
+    ]),
+  );
+  return { ...owner, tls };
 }
 
 /**
@@ -85,7 +119,7 @@ export function proxyPart(mesh: Mesh, name: string, role?: 'gateway' | 'sidecar'
         ? sidecarListeners(config, sidecar!)
         : [gatewayListener(config, gateway)],
     admin: owner.admin,
-    telemetry: telemetryPart(config),
+    telemetry: telemetryPart(mesh),
   };
 }
 

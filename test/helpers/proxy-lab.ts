@@ -306,13 +306,15 @@ export class ProxyLab {
       admin: { host: '127.0.0.1', port: 0 },
       telemetry: {
         transport: 'otlp',
-        otlp_endpoint: '',
-        kafka: { brokers: [], topic_spans: '', topic_logs: '' },
+        otlp: { endpoint: '', compression: 'none' },
+        kafka: { brokers: [], topic_spans: '', topic_logs: '', compression: 'none' },
         hop_format: 'packed',
         path: this.#settings.pathMode ?? 'template',
         flush_interval_ms: 2,
         queue_bytes_max: 10_000_000,
         queue_hops_max: 100_000,
+        age_max_ms: 86_400_000,
+        spool: { bytes_max: 0 },
       },
       listeners: [
         {

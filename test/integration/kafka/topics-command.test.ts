@@ -31,7 +31,7 @@ topology: separate
 telemetry:
   transport: kafka
   kafka: { brokers: [${brokers.map((b) => `"${b}"`).join(', ')}], topic_spans: ${spans}, topic_logs: ${spans}_logs }
-store: { url: "http://127.0.0.1:18086", database: azimuth, user: azimuth, password: unused, retention_days: 7 }
+store: { url: "http://127.0.0.1:18086", database: azimuth, user: azimuth, password: "\${AZIMUTH_STORE_PASSWORD:-unused}", retention_days: 7 }
 gateways:
   - name: edge
     namespace: edge

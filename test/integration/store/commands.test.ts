@@ -33,7 +33,7 @@ describe('azimuth sql and azimuth store', () => {
       join(folder, name),
       `file_format: "1.0"
 mesh: shop
-store: ${JSON.stringify({ url, database: 'azimuth', user: store.user, password })}
+store: ${JSON.stringify({ url, database: 'azimuth', user: store.user, password: `\${NO_SUCH:-${password}}` })}
 gateways:
   - name: edge
     listen: { host: 127.0.0.1, port: 8080 }

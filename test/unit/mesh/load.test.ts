@@ -2,17 +2,17 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { meshJsonSchema, redactedConfig } from '../../../mesh/config.ts';
+import { meshJsonSchema, redactedConfig, SECRETS } from '../../../mesh/config.ts';
 import { loadMesh, validateMesh } from '../../../mesh/load.ts';
 import { AzimuthError } from '../../../runtime/errors.ts';
 
 const check = (text: string, env: Record<string, string> = {}) =>
-  validateMesh('mesh.yaml', text, (name) => env[name], 'export NAME');
+  validateMesh('mesh.yaml', text, (name) => ({ SECRET: 'secret', ...env })[name], 'export NAME');
 
 const MINIMAL = `
 file_format: "1.0"
 mesh: shop
-store: { password: secret }
+store: { password: "\${env:SECRET}" }
 `;
 
 const SHOP = `${MINIMAL}
@@ -107,7 +107,7 @@ describe('loadMesh', () => {
       const file = join(folder, 'mesh.yaml');
       writeFileSync(
         file,
-        MINIMAL.replace('secret', '"${env:PW}-${env:USER_PART}-${UNSET_ONE:-fallback}"'),
+        MINIMAL.replace('"${env:SECRET}"', '"${env:PW}-${env:USER_PART}-${UNSET_ONE:-fallback}"'),
       );
       writeFileSync(join(folder, '.env'), 'PW=from-file\nUSER_PART=u\n');
       assert.equal(loadMesh(file, { PW: 'env' }).config.store.password, 'env-u-fallback');
@@ -118,7 +118,7 @@ describe('loadMesh', () => {
   });
 
   it('gives a variable the type that its place asks for, quoted or not', () => {
-    const text = `${MINIMAL.replace('secret', '"${env:PORT}"')}
+    const text = `${MINIMAL.replace('"${env:SECRET}"', '"${env:PORT}"')}
 analytics:
   port: \${env:PORT}
 cluster: \${env:PORT}
@@ -153,7 +153,7 @@ collector: { admin: { port: "\${ADMIN:-9001}" } }
   });
 
   it('never shows a password or a value from the environment in a fault', () => {
-    const text = MINIMAL.replace('secret', '[hunter2]') + 'topology: "${env:SECRET}"\n';
+    const text = MINIMAL.replace('"${env:SECRET}"', '[hunter2]') + 'topology: "${env:SECRET}"\n';
     const { faults } = check(text, { SECRET: 'hunter2' });
     assert.equal(faults.length, 2);
     assert.ok(!faults.join('\n').includes('hunter2'), faults.join('\n'));
@@ -164,6 +164,53 @@ collector: { admin: { port: "\${ADMIN:-9001}" } }
     assert.ok(mesh !== undefined);
     const shown = JSON.stringify(redactedConfig(mesh.config));
     assert.ok(shown.includes('[REDACTED]') && !shown.includes('secret'));
+  });
+
+  it('shows none of the secrets that a mesh file can hold', () => {
+    const { mesh, faults } = check(`${MINIMAL}
+telemetry:
+  otlp: { token: "\${env:SECRET}" }
+  kafka: { sasl: { mechanism: plain, username: u, password: "\${env:SECRET}" } }
+collector: { otlp_http: { token: "\${env:SECRET}" } }
+`);
+    assert.deepEqual(faults, []);
+    assert.equal(mesh?.config.telemetry.kafka.sasl?.password, 'secret');
+    const shown = JSON.stringify(redactedConfig(mesh.config));
+    assert.equal(shown.split('[REDACTED]').length - 1, SECRETS.length);
+    assert.ok(!shown.includes('secret'));
+    assert.equal(mesh.config.collector.otlp_http.token, 'secret', 'the config itself is untouched');
+  });
+
+  it('refuses a secret that is written out, and does not repeat it', () => {
+    const { faults } = check(`
+file_format: "1.0"
+mesh: shop
+store: { password: hunter2 }
+telemetry:
+  otlp: { token: hunter2 }
+  kafka: { sasl: { mechanism: plain, username: u, password: hunter2 } }
+collector: { otlp_http: { token: hunter2 } }
+`);
+    assert.equal(faults.length, SECRETS.length, faults.join('\n'));
+    for (const place of SECRETS) {
+      const start = `${place.join('.')}: is a secret that is written out`;
+      assert.ok(
+        faults.some((fault) => fault.includes(start)),
+        start,
+      );
+    }
+    assert.ok(!faults.join('\n').includes('hunter2'));
+  });
+
+  it('refuses half a client certificate, and TLS for an endpoint without', () => {
+    const { faults } = check(`${MINIMAL}
+telemetry:
+  otlp: { endpoint: "http://c:4318", tls: { ca: ca.pem } }
+  kafka: { tls: { cert: c.pem } }
+`);
+    assert.equal(faults.length, 2, faults.join('\n'));
+    assert.match(faults[0]!, /telemetry\.otlp\.endpoint: .* has no TLS/);
+    assert.match(faults[1]!, /telemetry\.kafka\.tls: .* one of cert and key/);
   });
 
   it('warns of a newer minor format and of a topology that is only a label', () => {

@@ -7,7 +7,7 @@ const TEXT = `
 file_format: "1.0"
 mesh: shop
 telemetry: { otlp: { endpoint: "http://127.0.0.1:4318/" } }
-store: { password: p }
+store: { password: "\${env:PW}" }
 gateways:
   - name: edge
     namespace: edge
@@ -32,7 +32,12 @@ sidecars:
 externals:
   - { name: payments, hosts: ["payments.example.com"], address: "127.0.0.1:9200" }
 `;
-const { mesh, faults } = validateMesh('m.yaml', TEXT, () => undefined, '');
+const { mesh, faults } = validateMesh(
+  '/etc/mesh/m.yaml',
+  TEXT,
+  (name) => (name === 'PW' ? 'p' : undefined),
+  '',
+);
 
 describe('parts of a mesh', () => {
   before(() => assert.deepEqual(faults, []));
@@ -40,7 +45,7 @@ describe('parts of a mesh', () => {
   it('gives a gateway its listener with routes in the order of the file', () => {
     const part = proxyPart(mesh!, 'edge');
     assert.equal(part.role, 'gateway');
-    assert.equal(part.telemetry.otlp_endpoint, 'http://127.0.0.1:4318');
+    assert.equal(part.telemetry.otlp.endpoint, 'http://127.0.0.1:4318');
     const [listener, ...others] = part.listeners;
     assert.deepEqual(others, []);
     assert.equal(listener?.side, 'ingress');
@@ -113,6 +118,45 @@ describe('parts of a mesh', () => {
     assert.deepEqual(collector.otlp_http, { host: '127.0.0.1', port: 4318 });
     assert.equal(collector.kafka.group_id, 'azimuth-collector');
     assert.equal(analyticsPart(mesh!).port, 8088);
+  });
+
+  it('takes paths of files from the folder of the mesh file, and leaves names as they are', () => {
+    const secured = validateMesh(
+      '/etc/mesh/m.yaml',
+      `file_format: "1.0"
+mesh: m
+store: { password: "\${env:PW}", url: "https://db:8443", tls: { ca: ca.pem } }
+telemetry:
+  otlp: { endpoint: "https://c:4318/", tls: { ca: /ca.pem, cert: tls/c.pem, key: tls/k.pem, server_name: c } }
+  kafka: { tls: {} }
+  spool: { dir: spool }
+collector: { otlp_http: { tls: { cert: c.pem, key: k.pem, client_ca: ca.pem } } }
+gateways: [ { name: edge, routes: [ { path: "/*", to: out } ] } ]
+externals: [ { name: out, hosts: [ out ], address: "127.0.0.1:9200" } ]
+`,
+      () => 'p',
+      '',
+    );
+    assert.deepEqual(secured.faults, []);
+    const { telemetry } = proxyPart(secured.mesh!, 'edge');
+    assert.deepEqual(telemetry.otlp, {
+      endpoint: 'https://c:4318',
+      compression: 'none',
+      tls: {
+        ca: '/ca.pem',
+        cert: '/etc/mesh/tls/c.pem',
+        key: '/etc/mesh/tls/k.pem',
+        server_name: 'c',
+      },
+    });
+    assert.deepEqual(telemetry.kafka.tls, {});
+    assert.equal(telemetry.spool.dir, '/etc/mesh/spool');
+    assert.deepEqual(storePart(secured.mesh!).tls, { ca: '/etc/mesh/ca.pem' });
+    assert.deepEqual(collectorPart(secured.mesh!).otlp_http.tls, {
+      cert: '/etc/mesh/c.pem',
+      key: '/etc/mesh/k.pem',
+      client_ca: '/etc/mesh/ca.pem',
+    });
   });
 
   it('names the proxies that there are when asked for another', () => {

@@ -4,8 +4,8 @@ import { validateMesh } from '../../../mesh/load.ts';
 const faultsOf = (text: string): readonly string[] =>
   validateMesh(
     'm.yaml',
-    `file_format: "1.0"\nmesh: m\nstore: { password: p }\n${text}`,
-    () => '',
+    `file_format: "1.0"\nmesh: m\nstore: { password: "\${env:PW}" }\n${text}`,
+    () => 'p',
     '',
   ).faults;
 
