@@ -31,6 +31,8 @@ export interface BootAccount {
   /** Reported dropped, and stored all the same (the answer of the next was lost). */
   readonly dropped_but_stored: number;
   readonly in_flight: number;
+  /** On a disk of the proxy: its process, or the next of its name, still delivers them. */
+  readonly spooled: number;
   /** Finished by a boot that ended without closing ledger, and not arrived; more may be unknown. */
   readonly lost_at_end: number;
   readonly unexplained: number;
@@ -60,6 +62,7 @@ export interface LedgerRow {
   finished: number;
   emitted: number;
   dropped: [string, number][];
+  spooled: number;
   closing: number;
 }
 
@@ -130,8 +133,11 @@ export function judge(
   const missing = missingOf(question, row);
   const droppedTotal = Math.max(0, Math.min(reported, missing));
   const open = Math.max(0, missing - droppedTotal);
+  const onDisk = last?.spooled ?? 0;
   const queued =
-    last === undefined ? 0 : Math.max(0, last.finished - last.emitted - sumOf(last.dropped));
+    last === undefined
+      ? 0
+      : Math.max(0, last.finished - last.emitted - sumOf(last.dropped) - onDisk);
 
   const lastSeq = last?.last_seq ?? 0;
   let finished = (last?.finished ?? 0) - (base?.finished ?? 0);
@@ -139,12 +145,14 @@ export function judge(
   let inFlight = 0;
   let lostAtEnd = 0;
   let unexplained = 0;
+  const spooled = Math.min(open, onDisk);
+  const missed = open - spooled;
   if (state === 'closed') {
-    unexplained = open;
+    unexplained = missed;
   } else if (state === 'running') {
     const young = lastSeq - question.settledSeq - (found.seqs - found.settled_seqs);
-    inFlight = Math.min(open, Math.max(queued, young));
-    unexplained = open - inFlight;
+    inFlight = Math.min(missed, Math.max(queued, young));
+    unexplained = missed - inFlight;
   } else {
     // Past its last ledger only what arrived tells how far it came.
     const beyond = Math.max(0, found.seq_max - lastSeq);
@@ -155,8 +163,8 @@ export function judge(
       unexplained = ended ? lostBeyond : 0;
       inFlight = ended ? 0 : lostBeyond;
     } else {
-      lostAtEnd = Math.min(open, queued) + lostBeyond;
-      unexplained = open - Math.min(open, queued);
+      lostAtEnd = Math.min(missed, queued) + lostBeyond;
+      unexplained = missed - Math.min(missed, queued);
     }
   }
   return {
@@ -175,6 +183,7 @@ export function judge(
     dropped_total: droppedTotal,
     dropped_but_stored: reported - droppedTotal,
     in_flight: inFlight,
+    spooled,
     lost_at_end: lostAtEnd,
     unexplained,
     twins: found.stored - found.seqs + (found.stored_after - found.seqs_after),

@@ -1,7 +1,7 @@
 /**
  * Reconciliation: is every hop that a proxy finished accounted for? Per process boot:
  *
- *   finished = stored (once) + dropped by reason + in flight + lost at the end + unexplained
+ *   finished = stored (once) + dropped by reason + in flight + spooled + lost at the end + unexplained
  *
  * Finished and dropped come from the proxy's ledgers, stored from its sequence numbers in the store,
  * dead letters are drops too. "Lost at the end" is only for a boot that ended without its closing
@@ -64,6 +64,7 @@ export interface Reconciliation {
     | 'dropped_total'
     | 'dropped_but_stored'
     | 'in_flight'
+    | 'spooled'
     | 'lost_at_end'
     | 'unexplained'
     | 'twins'
@@ -228,6 +229,7 @@ function totalOf(boots: readonly BootAccount[]): Reconciliation['totals'] {
     dropped_total: sum((boot) => boot.dropped_total),
     dropped_but_stored: sum((boot) => boot.dropped_but_stored),
     in_flight: sum((boot) => boot.in_flight),
+    spooled: sum((boot) => boot.spooled),
     lost_at_end: sum((boot) => boot.lost_at_end),
     unexplained: sum((boot) => boot.unexplained),
     twins: sum((boot) => boot.twins),

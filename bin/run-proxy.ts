@@ -10,6 +10,7 @@ import { createProxy, ledgerJson } from '../proxy/process.ts';
 import { AzimuthError } from '../runtime/errors.ts';
 import { Lifecycle, runUntilSignal } from '../runtime/lifecycle.ts';
 import { createLog, type Log } from '../runtime/log.ts';
+import { readTlsFiles } from '../runtime/tls-files.ts';
 import { LEDGER_EVENT } from '../telemetry/names.ts';
 import type { Exporter } from '../transport/exporter.ts';
 import { createOtlpHttpExporter } from '../transport/otlp-http-exporter.ts';
@@ -59,15 +60,22 @@ function describe(part: ProxyPart): string {
 }
 
 async function createExporter({ telemetry, name }: ProxyPart, log: Log): Promise<Exporter> {
+  const { otlp, kafka } = telemetry;
   if (telemetry.transport === 'otlp') {
-    return createOtlpHttpExporter({ endpoint: telemetry.otlp.endpoint });
+    return createOtlpHttpExporter({ ...otlp, tls: otlp.tls && readTlsFiles(otlp.tls) });
   }
   // Loaded only where it is used: a proxy over OTLP needs no Kafka client in memory.
   const { createKafkaClient } = await import('../transport/kafka/kafka-client.ts');
   const { createKafkaExporter } = await import('../transport/kafka/kafka-exporter.ts');
-  const { brokers, topic_spans: traces, topic_logs: logs } = telemetry.kafka;
+  const { readKafkaAccess } = await import('../transport/kafka/kafka-access.ts');
+  const { topic_spans: traces, topic_logs: logs, compression } = kafka;
   return createKafkaExporter({
-    client: createKafkaClient({ brokers, clientId: `azimuth-${name}`, log }),
+    client: createKafkaClient({
+      ...readKafkaAccess(kafka),
+      compression,
+      clientId: `azimuth-${name}`,
+      log,
+    }),
     topics: { traces, logs },
     log,
   });

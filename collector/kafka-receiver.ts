@@ -21,10 +21,10 @@ import {
   type KafkaConsumerSettings,
 } from '../transport/kafka/kafka-consumer.ts';
 import type { Signal } from '../transport/exporter.ts';
+import type { KafkaAccess } from '../transport/kafka/kafka-access.ts';
 import type { InboundMessage, Pipeline } from './pipeline.ts';
 
-export interface KafkaReceiverSettings {
-  readonly brokers: readonly string[];
+export interface KafkaReceiverSettings extends KafkaAccess {
   /** Topic of each signal. */
   readonly topics: Readonly<Record<Signal, string>>;
   readonly groupId: string;
@@ -194,6 +194,8 @@ class Receiver implements KafkaReceiver {
       const open = this.#settings.openConsumer ?? openConsumer;
       const consumer = open({
         brokers: this.#settings.brokers,
+        tls: this.#settings.tls,
+        sasl: this.#settings.sasl,
         topics: [...this.#signalOf.keys()],
         groupId: this.#settings.groupId,
         sessionTimeoutMs: this.#settings.sessionTimeoutMs ?? SESSION_TIMEOUT_MS,

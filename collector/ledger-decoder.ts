@@ -134,6 +134,7 @@ function addRow(
   c.lastSeq.set(row, count('last_seq'));
   c.hopsFinished.set(row, count('hops_finished'));
   c.emitted.set(row, count('emitted'));
+  c.spooled.set(row, count('spooled'));
   c.attempts.set(row, count('attempts'));
   c.cpuNs.set(row, count('cpu_ns'));
   c.rssBytes.set(row, count('rss_bytes'));

@@ -8,6 +8,7 @@ import { createHttpApp } from '../runtime/http-app.ts';
 import { Lifecycle, type Part } from '../runtime/lifecycle.ts';
 import type { Log } from '../runtime/log.ts';
 import { createStoreClient, type StoreClient } from '../store/client.ts';
+import { readKafkaAccess } from '../transport/kafka/kafka-access.ts';
 import { createKafkaReceiver } from './kafka-receiver.ts';
 import { METRICS_CONTENT_TYPE } from '../runtime/metrics-text.ts';
 import { pipelineMetrics } from './metrics.ts';
@@ -48,7 +49,7 @@ export function createCollector(part: CollectorPart, log: Log): CollectorProcess
   const kafka =
     telemetry.transport === 'kafka'
       ? createKafkaReceiver({
-          brokers: telemetry.kafka.brokers,
+          ...readKafkaAccess(telemetry.kafka),
           topics: { traces: telemetry.kafka.topic_spans, logs: telemetry.kafka.topic_logs },
           groupId: part.kafka.group_id,
           pipeline,

@@ -129,20 +129,29 @@ const secret = z
 
 const file = text.describe('A PEM file; relative to the folder of the mesh file.');
 
+const certAndKey = {
+  // Both or neither: our own certificate, for another side that asks for one.
+  cert: file.optional(),
+  key: file.optional(),
+};
+
+const bothOrNeither = (tls: { cert?: string | undefined; key?: string | undefined }): boolean =>
+  (tls.cert === undefined) === (tls.key === undefined);
+const ONE_OF_BOTH = 'has one of cert and key (a client certificate needs both)';
+
 /** TLS of a client of ours. Present, also empty: TLS; the other side is always verified. */
 const clientTls = z
   .strictObject({
     // Left out: the authorities that come with Node.
     ca: file.optional(),
-    // Both or neither: our own certificate, for another side that asks for one.
-    cert: file.optional(),
-    key: file.optional(),
+    ...certAndKey,
     // Left out: the host that is connected to.
     server_name: hostName.optional().describe('Name that the certificate must hold.'),
   })
-  .refine((tls) => (tls.cert === undefined) === (tls.key === undefined), {
-    message: 'has one of cert and key (a client certificate needs both)',
-  });
+  .refine(bothOrNeither, ONE_OF_BOTH);
+
+/** The same for ClickHouse's client, which knows no other name than the host of the url. */
+const storeTls = z.strictObject({ ca: file, ...certAndKey }).refine(bothOrNeither, ONE_OF_BOTH);
 
 const telemetry = z
   .strictObject({
@@ -151,9 +160,12 @@ const telemetry = z
     otlp: z
       .strictObject({
         endpoint: httpUrl.default(`http://${LOOPBACK}:${DEFAULT_PORTS.otlpHttp}`),
-        // Every OTLP server takes bodies as they are, and the default endpoint is this machine:
-        // there bytes are free and CPU is not (docs/adr/014-transport.md has the figures).
-        compression: z.enum(['none', 'gzip', 'zstd']).default('none'),
+        // Left out: none to this machine, where bytes are free and CPU is not, else zstd
+        // (docs/adr/014-transport.md has the figures).
+        compression: z
+          .enum(['none', 'gzip', 'zstd'])
+          .optional()
+          .describe('Of the bodies; left out: none to a loopback address, else zstd.'),
         tls: clientTls.optional().describe('For an https endpoint.'),
         token: secret.optional().describe('Bearer token, as ${env:NAME}.'),
       })
@@ -229,7 +241,7 @@ const store = z.strictObject({
   password: secret.describe(
     'As ${env:AZIMUTH_STORE_PASSWORD}, with a .env file beside the mesh file.',
   ),
-  tls: clientTls.optional().describe('For an https url.'),
+  tls: storeTls.optional().describe('For an https url that Node would not trust by itself.'),
   // A week: what an incident review needs, on a disk of a laptop.
   retention_days: z
     .int('is not a whole number of days (write one without unit)')

@@ -120,6 +120,6 @@ export interface StorePart {
   readonly database: string;
   readonly user: string;
   readonly password: string;
-  readonly tls?: ClientTlsPart | undefined;
+  readonly tls?: { ca: string; cert?: string | undefined; key?: string | undefined } | undefined;
   readonly retention_days: number;
 }

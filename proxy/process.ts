@@ -2,8 +2,8 @@
  * A running proxy from its part of the mesh file: listeners, recorder, export queue, admin
  * application, and the order in which they stop:
  *
- *     no new connections ► requests in flight finish (bounded) ► flush ► queue drained ► closing
- *     ledger sent
+ *     no new connections ► requests in flight finish (bounded) ► flush ► queue drained, the rest
+ *     spooled ► closing ledger sent ► spool left to the next process of this name
  *
  * Opens no socket before `start`. Gateway and sidecar are the same process with other listeners.
  */
@@ -17,8 +17,10 @@ import { createHttpApp, listen, type HttpAppServer } from '../runtime/http-app.t
 import type { Part } from '../runtime/lifecycle.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Ledger } from '../telemetry/ledger.ts';
+import type { ResourceSettings } from '../telemetry/resource.ts';
 import type { Exporter } from '../transport/exporter.ts';
 import { createExportQueue, type ExportQueue } from '../transport/export-queue.ts';
+import { Spool } from '../transport/spool/spool.ts';
 import { Deadlines } from './deadlines.ts';
 import { DownstreamConnection } from './downstream.ts';
 import { CORE_FUNCTIONS } from './exchange.ts';
@@ -28,7 +30,7 @@ import { Recorder } from './recorder.ts';
 
 /** Time that the last spans get to be acknowledged when the process stops. */
 const QUEUE_DRAIN_MS = 3_000;
-/** Time that the closing ledger gets; with the drains before it below the 15 s of a Lifecycle. */
+/** Time that the closing ledger gets; with all that comes before it below the 15 s of a Lifecycle. */
 const LEDGER_DRAIN_MS = 1_000;
 /** How often faults and accept errors are logged. */
 const LOG_INTERVAL_MS = 10_000;
@@ -74,6 +76,7 @@ class ProxyProcess implements Proxy {
   readonly #limits: Limits;
   readonly #deadlines: Deadlines;
   readonly #queue: ExportQueue;
+  readonly #spool: Spool | undefined;
   readonly #recorder: Recorder;
   readonly #shared: ProxyShared;
   readonly #listeners: OpenListener[];
@@ -92,28 +95,34 @@ class ProxyProcess implements Proxy {
     this.#log = log.with({ proxy: part.name });
     this.#limits = { ...DEFAULT_LIMITS, ...settings.limits };
     this.#deadlines = settings.deadlines ?? new Deadlines();
+    const resource: ResourceSettings = {
+      serviceName: part.name,
+      serviceNamespace: part.listeners[0]?.workload.namespace ?? '',
+      serviceVersion: part.listeners[0]?.workload.version ?? '',
+      instanceId: `${part.name}-${this.bootId}`,
+      host: hostname(),
+      zone: part.listeners[0]?.workload.zone ?? '',
+      cluster: part.cluster,
+      mesh: part.mesh,
+      topology: part.topology,
+      proxyName: part.name,
+      proxyRole: part.role,
+      bootId: this.bootId,
+      clockId: clockId(),
+    };
+    const { dir, bytes_max: bytesMax } = part.telemetry.spool;
+    this.#spool =
+      dir === undefined ? undefined : new Spool({ dir, bytesMax, resource, log: this.#log });
     this.#queue = createExportQueue({
       exporter,
       itemsMax: part.telemetry.queue_hops_max,
       bytesMax: part.telemetry.queue_bytes_max,
+      ageMaxMs: part.telemetry.age_max_ms,
+      spool: this.#spool,
       log: this.#log,
     });
     this.#recorder = new Recorder({
-      resource: {
-        serviceName: part.name,
-        serviceNamespace: part.listeners[0]?.workload.namespace ?? '',
-        serviceVersion: part.listeners[0]?.workload.version ?? '',
-        instanceId: `${part.name}-${this.bootId}`,
-        host: hostname(),
-        zone: part.listeners[0]?.workload.zone ?? '',
-        cluster: part.cluster,
-        mesh: part.mesh,
-        topology: part.topology,
-        proxyName: part.name,
-        proxyRole: part.role,
-        bootId: this.bootId,
-        clockId: clockId(),
-      },
+      resource,
       hopFormat: part.telemetry.hop_format,
       flushIntervalMs: part.telemetry.flush_interval_ms,
       queue: this.#queue,
@@ -148,6 +157,12 @@ class ProxyProcess implements Proxy {
     const { exporter, deadlines, part } = this.#settings;
     if (deadlines === undefined) this.#deadlines.start();
     this.#recorder.start();
+    this.#spool?.start({
+      ledger: () => this.#recorder.ledger(false),
+      offerLedger: (body, bootId, onDelivered) =>
+        this.#queue.offerLatest({ signal: 'logs', body, items: 1 }, bootId, onDelivered),
+      onFound: () => this.#queue.wake(),
+    });
     // The pipe may be away: requests are carried all the same, and the queue keeps trying.
     exporter.start?.().catch((error: unknown) => {
       this.#log.warn('exporter did not start', { error: messageOf(error) });
@@ -214,9 +229,11 @@ class ProxyProcess implements Proxy {
     this.#recorder.stop();
     this.#recorder.flush();
     await this.#queue.drain(QUEUE_DRAIN_MS);
-    this.closingLedger = this.#recorder.sendLedger(true);
+    let ledgerDelivered = false;
+    this.closingLedger = this.#recorder.sendLedger(true, () => (ledgerDelivered = true));
     await this.#queue.drain(LEDGER_DRAIN_MS);
     this.#queue.close();
+    await this.#spool?.close(this.closingLedger, ledgerDelivered);
     await this.#settings.exporter.close();
     await this.#admin.stop();
   }
@@ -250,6 +267,7 @@ export function ledgerJson(ledger: Ledger): Record<string, unknown> {
     hops_finished: ledger.hopsFinished,
     emitted: ledger.emitted,
     dropped: ledger.dropped,
+    spooled: ledger.spooled,
     attempts: ledger.attempts,
     cpu_ns: ledger.cpuNs,
     rss_bytes: ledger.rssBytes,

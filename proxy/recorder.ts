@@ -99,8 +99,8 @@ export class Recorder {
     if (message !== undefined) this.#queue.offer({ signal: 'traces', ...message });
   }
 
-  /** Sends the ledger as it stands now, and returns it. */
-  sendLedger(closing: boolean): Ledger {
+  /** Sends the ledger as it stands now, and returns it; `onDelivered` when it was acknowledged. */
+  sendLedger(closing: boolean, onDelivered?: () => void): Ledger {
     const ledger = this.ledger(closing);
     // Only the sent one starts the next window of the largest delay.
     ledger.loopDelayNs = Math.round(this.#settings.takeLoopDelayMs() * 1e6);
@@ -109,7 +109,7 @@ export class Recorder {
       this.#settings.resource,
       this.#clock.unixNs(performance.now()),
     );
-    this.#queue.offerLatest({ signal: 'logs', body, items: 1 });
+    this.#queue.offerLatest({ signal: 'logs', body, items: 1 }, undefined, onDelivered);
     return ledger;
   }
 
@@ -124,6 +124,7 @@ export class Recorder {
         ...this.#queue.dropped,
         encode_failed: this.#queue.dropped.encode_failed + this.#writer.encodeFailures,
       },
+      spooled: this.#queue.spooledItems,
       attempts: this.#attempts,
       cpuNs: (cpu.user + cpu.system) * 1000,
       rssBytes: process.memoryUsage.rss(),

@@ -16,6 +16,7 @@ import {
 import { Readable } from 'node:stream';
 import { text as consumeText } from 'node:stream/consumers';
 import { AzimuthError, messageOf } from '../runtime/errors.ts';
+import { readTlsFiles, type TlsPaths } from '../runtime/tls-files.ts';
 
 export interface StoreClientSettings {
   /** `http://host:port`. */
@@ -24,6 +25,8 @@ export interface StoreClientSettings {
   readonly database: string;
   readonly user: string;
   readonly password: string;
+  /** For an https url: paths of PEM files. The server's certificate is always verified. */
+  readonly tls?: (Pick<TlsPaths, 'cert' | 'key'> & { readonly ca: string }) | undefined;
   /** A request that takes longer fails with AZ_STORE_UNAVAILABLE. Default 60,000. */
   readonly requestTimeoutMs?: number;
   /** Gzip answers; worth it over a network, not on one host. Default false. */
@@ -73,12 +76,16 @@ const PASSING_CODES: ReadonlySet<string> = new Set(
   [3, 107, 159, 164, 202, 203, 209, 210, 241, 242, 243, 252, 285, 319, 425, 999].map(String),
 );
 
-/** Opens no connection before the first call. */
+/**
+ * Opens no connection before the first call.
+ * @throws AzimuthError AZ_CONFIG_INVALID when a file of `tls` cannot be read.
+ */
 export function createStoreClient(settings: StoreClientSettings): StoreClient {
   const client = createClient({
     url: settings.url,
     username: settings.user,
     password: settings.password,
+    ...(settings.tls === undefined ? {} : { tls: tlsOf(settings.tls) }),
     database: settings.database,
     request_timeout: settings.requestTimeoutMs ?? 60_000,
     application: 'azimuth',
@@ -153,6 +160,20 @@ export function createStoreClient(settings: StoreClientSettings): StoreClient {
       return answer.success;
     },
     close: () => client.close(),
+  };
+}
+
+/** TLS as the client wants it. */
+function tlsOf(paths: NonNullable<StoreClientSettings['tls']>): {
+  ca_cert: Buffer;
+  cert?: Buffer;
+  key?: Buffer;
+} {
+  const { ca, cert, key } = readTlsFiles(paths);
+  return {
+    ca_cert: ca!,
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
   };
 }
 

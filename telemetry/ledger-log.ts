@@ -21,6 +21,7 @@ const FIGURES = [
   ['lastSeq', 'last_seq'],
   ['hopsFinished', 'hops_finished'],
   ['emitted', 'emitted'],
+  ['spooled', 'spooled'],
   ['attempts', 'attempts'],
   ['cpuNs', 'cpu_ns'],
   ['rssBytes', 'rss_bytes'],

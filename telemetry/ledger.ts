@@ -11,6 +11,8 @@ export interface Ledger {
   emitted: number;
   /** Records given up, by reason. */
   dropped: Record<string, number>;
+  /** Records that lie in the spool on disk: to be delivered by this process or its successor. */
+  spooled: number;
   attempts: number;
   /** User and system CPU of the process, nanoseconds. */
   cpuNs: number;
@@ -31,6 +33,7 @@ export const DROP_REASONS = [
   'deadline',
   'shutdown',
   'encode_failed',
+  'spool_damaged',
 ] as const;
 export type DropReason = (typeof DROP_REASONS)[number];
 

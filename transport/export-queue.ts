@@ -3,24 +3,28 @@
  * waits and never throws; everything that cannot be sent is dropped and counted by reason, so that
  * at any moment
  *
- *     offered = emitted + dropped (by reason) + queued (waiting or in flight)      [in items]
+ *     offered = emitted + dropped (by reason) + queued (in memory) + spooled (on disk)   [in items]
  *
- *     offer ─► [oldest … newest] ─► up to `concurrency` in flight ─► acknowledged: emitted
- *                  ▲    │ full: the oldest goes, `queue_full`  │
- *                  └────┼──────── failed, can be retried ──────┤
- *                       ▼                                      └─ refused for good: `refused`
+ *     offer ─► [oldest … newest] ─► merged ─► up to `concurrency` in flight ─► acknowledged: emitted
+ *                 │ half full: the oldest to disk      ▲    │ failed, can be retried: in front again
+ *                 ▼                                    │    └ refused for good: `refused`
+ *               spool ── once the next takes again ────┘
  *
- * Retry is endless, with exponential back-off and jitter, because the queue's bounds already say
- * how much may be kept. While the next fails, one message at a time probes it. After a failure whose
- * outcome is unknown a message may be both stored and, much later, dropped: at-least-once.
+ * Without a spool, and when the disk takes nothing, the oldest is dropped when all is full
+ * (`queue_full`). Retry has no count, only an end: a message older than `ageMaxMs` is dropped
+ * (`deadline`). While the next fails, one message at a time probes it. After a failure whose outcome
+ * is unknown a message may be both stored and, much later, dropped: at-least-once.
  *
- * Ledgers take a slot of their own (`offerLatest`): the newest says all, so it replaces the one
+ * Ledgers take slots of their own (`offerLatest`): the newest says all, so it replaces the one
  * before it, and it is never counted as a span.
  */
 import { AzimuthError, messageOf } from '../runtime/errors.ts';
 import type { Log } from '../runtime/log.ts';
 import type { DropReason } from '../telemetry/ledger.ts';
 import type { Exporter, OutboundMessage } from './exporter.ts';
+import type { Spool } from './spool/spool.ts';
+import type { SpooledRecord } from './spool/spool-folder.ts';
+import { Waiting, type Batch } from './waiting.ts';
 
 /** First pause after a failure. Short: most failures are one lost connection. */
 const RETRY_BASE_MS = 100;
@@ -30,6 +34,12 @@ const RETRY_MAX_MS = 5_000;
 const RETRY_AFTER_MAX_MS = 60_000;
 /** How often a lasting failure is logged. */
 const LOG_INTERVAL_MS = 10_000;
+/** From this share of either bound on the oldest go to disk: the rest is for what comes meanwhile. */
+const SPILL_SHARE = 0.5;
+/** A disk that took nothing is asked again after this time. */
+const SPILL_PAUSE_MS = 5_000;
+/** Time that the disk gets at the end for all that is still in memory. */
+const SPILL_AT_END_MS = 3_000;
 
 /** The timers the queue needs; tests bring their own. */
 interface QueueTimers {
@@ -40,34 +50,55 @@ interface QueueTimers {
   readonly random: () => number;
 }
 
+/** What the queue uses of a spool. */
+type QueueSpool = Pick<Spool, 'append' | 'take' | 'settle' | 'hasUnread' | 'items' | 'bytes'>;
+
 export interface ExportQueueSettings {
   readonly exporter: Exporter;
-  /** Most items (spans) kept, waiting and in flight. */
+  /** Most items (spans) kept in memory, waiting and in flight. */
   readonly itemsMax: number;
-  /** Most bytes kept, waiting and in flight. */
+  /** Most bytes kept in memory, waiting and in flight. */
   readonly bytesMax: number;
+  /** What could not be delivered for so long is dropped. Default: never. */
+  readonly ageMaxMs?: number;
+  /** Waiting messages are sent together up to so many bytes. Default MERGED_BYTES_MAX. */
+  readonly mergedBytesMax?: number;
+  /** Where the oldest go before anything is dropped. */
+  readonly spool?: QueueSpool | undefined;
   readonly retryBaseMs?: number;
   readonly retryMaxMs?: number;
   readonly log: Log;
   readonly timers?: QueueTimers;
+  /** Unix milliseconds: the age of what lay on disk. */
+  readonly wallMs?: () => number;
 }
 
 export interface ExportQueue {
   /** Takes the message, or drops and counts. Never waits, never throws. */
   offer(message: OutboundMessage): void;
-  /** Takes the newest ledger; replaces one that was not sent yet. */
-  offerLatest(message: OutboundMessage): void;
+  /**
+   * Takes the newest ledger of `slot`; replaces one that was not sent yet. `onDelivered` is called
+   * when it was acknowledged, not when it was replaced.
+   */
+  offerLatest(message: OutboundMessage, slot?: string, onDelivered?: () => void): void;
+  /** Looks for work: the spool found some. */
+  wake(): void;
   /** Items acknowledged by the next. */
   readonly emitted: number;
   /** Items given up, by reason. */
   readonly dropped: Readonly<Record<DropReason, number>>;
-  /** Items waiting or in flight. */
+  /** Items in memory, waiting or in flight. */
   readonly queuedItems: number;
-  /** Bytes waiting or in flight. */
+  /** Bytes in memory, waiting or in flight. */
   readonly queuedBytes: number;
+  /** Items of this process that lie on disk. */
+  readonly spooledItems: number;
+  /** Bytes on disk, also those of earlier processes. */
+  readonly spooledBytes: number;
   /**
-   * Waits until everything was acknowledged, at most `deadlineMs`; drops the rest with reason
-   * `shutdown`. From its first call on, `offer` drops too; `offerLatest` and another `drain` work.
+   * Waits until everything in memory was acknowledged, at most `deadlineMs`; what is left goes to
+   * the spool, and what that does not take is dropped with reason `shutdown`. From its first call
+   * on, `offer` drops too; `offerLatest` and another `drain` work.
    */
   drain(deadlineMs: number): Promise<void>;
   /** Stops the timers. Call after `drain`. */
@@ -88,17 +119,36 @@ export function createExportQueue(settings: ExportQueueSettings): ExportQueue {
   return new Queue(settings);
 }
 
+/** A message that came from disk: its place in memory is bounded by the sends in flight. */
+interface Replay {
+  readonly record: SpooledRecord;
+  readonly own: boolean;
+}
+
+interface Latest {
+  readonly message: OutboundMessage;
+  readonly slot: string;
+  readonly onDelivered: (() => void) | undefined;
+}
+
 class Queue implements ExportQueue {
   readonly #exporter: Exporter;
   readonly #settings: ExportQueueSettings;
   readonly #timers: QueueTimers;
-  readonly #retryBaseMs: number;
-  readonly #retryMaxMs: number;
+  readonly #wallMs: () => number;
+  readonly #ageMaxMs: number;
+  readonly #spool: QueueSpool | undefined;
 
-  #waiting: OutboundMessage[] = [];
-  readonly #inFlight = new Set<OutboundMessage>();
-  #latest: OutboundMessage | undefined;
+  readonly #waiting: Waiting;
+  readonly #inFlight = new Set<Batch>();
+  readonly #latest = new Map<string, Latest>();
   #latestInFlight = false;
+  /** Taken from the spool and failed: first to be tried again. */
+  #replaysWaiting: Replay[] = [];
+  #replaysInFlight = 0;
+  #taking = false;
+  #spilling: Promise<void> | undefined;
+  #spillAgainAtMs = -Infinity;
 
   emitted = 0;
   readonly dropped: Record<DropReason, number> = {
@@ -108,6 +158,7 @@ class Queue implements ExportQueue {
     deadline: 0,
     shutdown: 0,
     encode_failed: 0,
+    spool_damaged: 0,
   };
   queuedItems = 0;
   queuedBytes = 0;
@@ -123,8 +174,18 @@ class Queue implements ExportQueue {
     this.#exporter = settings.exporter;
     this.#settings = settings;
     this.#timers = settings.timers ?? realTimers;
-    this.#retryBaseMs = settings.retryBaseMs ?? RETRY_BASE_MS;
-    this.#retryMaxMs = settings.retryMaxMs ?? RETRY_MAX_MS;
+    this.#wallMs = settings.wallMs ?? Date.now;
+    this.#ageMaxMs = settings.ageMaxMs ?? Infinity;
+    this.#spool = settings.spool;
+    this.#waiting = new Waiting(settings.mergedBytesMax);
+  }
+
+  get spooledItems(): number {
+    return this.#spool?.items ?? 0;
+  }
+
+  get spooledBytes(): number {
+    return this.#spool?.bytes ?? 0;
   }
 
   offer(message: OutboundMessage): void {
@@ -145,17 +206,21 @@ class Queue implements ExportQueue {
         this.dropped.queue_full += message.items;
         return;
       }
-      this.#forget(oldest);
-      this.dropped.queue_full += oldest.items;
+      this.#drop(oldest, 'queue_full');
     }
-    this.#waiting.push(message);
+    this.#waiting.push({ message, offeredAtMs: this.#timers.nowMs(), tried: false });
     this.queuedItems += message.items;
     this.queuedBytes += bytes;
     this.#pump();
+    this.#spill();
   }
 
-  offerLatest(message: OutboundMessage): void {
-    this.#latest = message;
+  offerLatest(message: OutboundMessage, slot = '', onDelivered?: () => void): void {
+    this.#latest.set(slot, { message, slot, onDelivered });
+    this.#pump();
+  }
+
+  wake(): void {
     this.#pump();
   }
 
@@ -175,14 +240,8 @@ class Queue implements ExportQueue {
       });
       this.#onIdle = undefined;
     }
-    for (const message of [...this.#waiting, ...this.#inFlight]) {
-      this.#forget(message);
-      this.dropped.shutdown += message.items;
-    }
-    this.#waiting = [];
-    // Answers that still come find their message gone and change nothing.
-    this.#inFlight.clear();
-    this.#latest = undefined;
+    await this.#spoolTheRest();
+    this.#latest.clear();
   }
 
   close(): void {
@@ -191,41 +250,155 @@ class Queue implements ExportQueue {
     this.#draining = true;
   }
 
+  /** True while something in memory may still leave by itself. What is on disk is safe there. */
   #busy(): boolean {
     return (
       this.#waiting.length > 0 ||
       this.#inFlight.size > 0 ||
-      this.#latest !== undefined ||
+      this.#spilling !== undefined ||
+      this.#latest.size > 0 ||
       this.#latestInFlight
     );
   }
 
-  #forget(message: OutboundMessage): void {
+  #forget({ message }: Batch): void {
     this.queuedItems -= message.items;
     this.queuedBytes -= message.body.byteLength;
   }
 
+  #drop(batch: Batch, reason: DropReason): void {
+    this.#forget(batch);
+    this.dropped[reason] += batch.message.items;
+  }
+
   #pump(): void {
     if (this.#cancelPause !== undefined) return;
+    this.#dropOld();
     const most = this.#failures > 0 ? 1 : this.#exporter.concurrency;
-    while (this.#inFlight.size + (this.#latestInFlight ? 1 : 0) < most) {
-      // The ledger first: small, and what tells the other side how much it still lacks.
-      const ledger = this.#latestInFlight ? undefined : this.#latest;
-      if (ledger !== undefined) {
-        this.#latest = undefined;
-        this.#latestInFlight = true;
-        this.#send(ledger, true);
-        continue;
-      }
-      const message = this.#waiting.shift();
-      if (message === undefined) break;
-      this.#inFlight.add(message);
-      this.#send(message, false);
+    while (this.#sends() < most && this.#sendNext(most)) {
+      // One after the other, until all places are taken or nothing is left.
     }
     if (this.#onIdle !== undefined && !this.#busy()) this.#onIdle();
   }
 
-  #send(message: OutboundMessage, isLatest: boolean): void {
+  #sends(): number {
+    const { size } = this.#inFlight;
+    return size + this.#replaysInFlight + (this.#taking ? 1 : 0) + (this.#latestInFlight ? 1 : 0);
+  }
+
+  /** Sends one thing; false when there is none. `most`: sends at once, now. */
+  #sendNext(most: number): boolean {
+    // The ledger first: small, and what tells the other side how much it still lacks.
+    const [latest] = this.#latest.values();
+    if (latest !== undefined && !this.#latestInFlight) {
+      this.#latest.delete(latest.slot);
+      this.#sendLatest(latest);
+      return true;
+    }
+    // What comes from disk gets half of the places, so that neither it nor what is new stands still.
+    const replays = this.#replaysInFlight + (this.#taking ? 1 : 0);
+    if ((replays < most / 2 || this.#waiting.length === 0) && this.#replayNext()) return true;
+    const batch = this.#waiting.next();
+    if (batch === undefined) return false;
+    this.#inFlight.add(batch);
+    this.#sendBatch(batch);
+    return true;
+  }
+
+  #replayNext(): boolean {
+    // At the end the time is for what has no place on disk yet; and a probe is what is in memory.
+    if (this.#draining || this.#spool === undefined) return false;
+    if (this.#failures > 0 && this.#waiting.length > 0) return false;
+    const replay = this.#replaysWaiting.shift();
+    if (replay !== undefined) {
+      this.#sendReplay(replay);
+      return true;
+    }
+    if (this.#taking || !this.#spool.hasUnread) return false;
+    this.#taking = true;
+    void this.#take(this.#spool);
+    return true;
+  }
+
+  async #take(spool: QueueSpool): Promise<void> {
+    const taken = await spool.take();
+    this.#taking = false;
+    if (taken?.kind === 'damaged') this.dropped.spool_damaged += taken.items;
+    else if (taken?.kind === 'handed_on') this.emitted += taken.items;
+    else if (taken?.kind === 'message') {
+      const { record, own } = taken;
+      if (this.#draining) this.#replaysWaiting.push({ record, own });
+      else if (this.#wallMs() - record.writtenAtMs > this.#ageMaxMs)
+        this.#settleReplay({ record, own }, record.items, 'deadline');
+      else this.#sendReplay({ record, own });
+    }
+    this.#pump();
+  }
+
+  #sendBatch(batch: Batch): void {
+    batch.tried = true;
+    this.#send(
+      batch.message,
+      () => {
+        // One that was given up meanwhile is gone; its late answer changes nothing.
+        if (!this.#inFlight.delete(batch)) return;
+        this.#forget(batch);
+        this.emitted += batch.message.items;
+      },
+      (failure) => {
+        if (!this.#inFlight.delete(batch)) return;
+        if (failure.retryable) {
+          this.#waiting.unshift(batch);
+          return;
+        }
+        this.#forget(batch);
+        this.dropped[failure.reason] += failure.items;
+        this.emitted += batch.message.items - failure.items;
+      },
+    );
+  }
+
+  #sendReplay(replay: Replay): void {
+    this.#replaysInFlight++;
+    this.#send(
+      replay.record,
+      () => {
+        this.#replaysInFlight--;
+        this.#settleReplay(replay, 0, 'refused');
+      },
+      (failure) => {
+        this.#replaysInFlight--;
+        if (failure.retryable) this.#replaysWaiting.push(replay);
+        else this.#settleReplay(replay, failure.items, failure.reason);
+      },
+    );
+  }
+
+  #settleReplay({ record, own }: Replay, dropped: number, reason: DropReason): void {
+    if (own) {
+      this.emitted += record.items - dropped;
+      this.dropped[reason] += dropped;
+    }
+    void this.#spool?.settle(record, dropped, reason);
+  }
+
+  #sendLatest(latest: Latest): void {
+    this.#latestInFlight = true;
+    this.#send(
+      latest.message,
+      () => {
+        this.#latestInFlight = false;
+        latest.onDelivered?.();
+      },
+      (failure) => {
+        this.#latestInFlight = false;
+        if (failure.retryable && !this.#latest.has(latest.slot))
+          this.#latest.set(latest.slot, latest);
+      },
+    );
+  }
+
+  #send(message: OutboundMessage, sent: () => void, failed: (failure: Failure) => void): void {
     let sending: Promise<void>;
     try {
       sending = this.#exporter.send(message);
@@ -238,46 +411,26 @@ class Queue implements ExportQueue {
         // It answers again: no reason to wait for the end of a pause.
         this.#cancelPause?.();
         this.#cancelPause = undefined;
-        if (isLatest) this.#latestInFlight = false;
-        else if (this.#inFlight.delete(message)) {
-          this.#forget(message);
-          this.emitted += message.items;
-        }
+        sent();
         this.#pump();
       },
       (error: unknown) => {
-        this.#failed(message, isLatest, error);
+        const failure = failureOf(error, message.items);
+        this.#complain(failure.retryable, error);
+        failed(failure);
+        if (failure.retryable) this.#pause(failure.retryAfterS);
         this.#pump();
+        this.#spill();
       },
     );
-  }
-
-  #failed(message: OutboundMessage, isLatest: boolean, error: unknown): void {
-    // What is not an AzimuthError is a fault of the exporter: trying again for ever cannot help.
-    const known = error instanceof AzimuthError ? error : undefined;
-    const retryable = known?.retryable ?? false;
-    this.#complain(retryable, error);
-    if (isLatest) {
-      this.#latestInFlight = false;
-      if (retryable) this.#latest ??= message;
-    } else if (this.#inFlight.delete(message)) {
-      if (retryable) this.#waiting.unshift(message);
-      else {
-        this.#forget(message);
-        // An exporter may have delivered all but some of its items.
-        const refused = Math.min(known?.refusedItems ?? message.items, message.items);
-        this.dropped[known?.code === 'AZ_EXPORT_TOO_LARGE' ? 'too_large' : 'refused'] += refused;
-        this.emitted += message.items - refused;
-      }
-    }
-    if (retryable) this.#pause(known?.retryAfterS);
   }
 
   #pause(retryAfterS: number | undefined): void {
     this.#failures++;
     if (this.#cancelPause !== undefined) return;
+    const { retryBaseMs = RETRY_BASE_MS, retryMaxMs = RETRY_MAX_MS } = this.#settings;
     const exponent = Math.min(this.#failures - 1, 16);
-    const backoffMs = Math.min(this.#retryMaxMs, this.#retryBaseMs * 2 ** exponent);
+    const backoffMs = Math.min(retryMaxMs, retryBaseMs * 2 ** exponent);
     // Half fixed, half random: proxies that lost the same collector do not come back in step.
     const jitteredMs = backoffMs * (0.5 + this.#timers.random() / 2);
     const askedMs = Math.min(RETRY_AFTER_MAX_MS, (retryAfterS ?? 0) * 1000);
@@ -285,6 +438,62 @@ class Queue implements ExportQueue {
       this.#cancelPause = undefined;
       this.#pump();
     });
+  }
+
+  #dropOld(): void {
+    const nowMs = this.#timers.nowMs();
+    for (;;) {
+      const oldest = this.#waiting.first;
+      if (oldest === undefined || nowMs - oldest.offeredAtMs <= this.#ageMaxMs) return;
+      this.#waiting.shift();
+      this.#drop(oldest, 'deadline');
+    }
+  }
+
+  /** Begins to move the oldest to disk when memory is half full. */
+  #spill(): void {
+    if (this.#spool === undefined || this.#spilling !== undefined || this.#draining) return;
+    if (!this.#isHalfFull() || this.#timers.nowMs() < this.#spillAgainAtMs) return;
+    this.#spilling = this.#spillOldest(this.#spool).finally(() => {
+      this.#spilling = undefined;
+      this.#pump();
+    });
+  }
+
+  async #spillOldest(spool: QueueSpool): Promise<void> {
+    while (this.#isHalfFull() && !this.#draining) {
+      const batch = this.#waiting.next();
+      if (batch === undefined) return;
+      if (await spool.append(batch.message)) {
+        this.#forget(batch);
+        continue;
+      }
+      this.#waiting.unshift(batch);
+      this.#spillAgainAtMs = this.#timers.nowMs() + SPILL_PAUSE_MS;
+      return;
+    }
+  }
+
+  #isHalfFull(): boolean {
+    const { itemsMax, bytesMax } = this.#settings;
+    return this.queuedItems > itemsMax * SPILL_SHARE || this.queuedBytes > bytesMax * SPILL_SHARE;
+  }
+
+  /** To disk with all that is in memory, as far as time and disk allow; the rest is dropped. */
+  async #spoolTheRest(): Promise<void> {
+    const spool = this.#spool;
+    let timeIsUp = false;
+    const cancel = this.#timers.after(SPILL_AT_END_MS, () => (timeIsUp = true));
+    await this.#spilling;
+    const rest = [...this.#inFlight, ...this.#waiting.takeAll()];
+    // Answers that still come find their message gone and change nothing.
+    this.#inFlight.clear();
+    for (const batch of rest) {
+      const stored = spool !== undefined && !timeIsUp && (await spool.append(batch.message));
+      if (stored) this.#forget(batch);
+      else this.#drop(batch, 'shutdown');
+    }
+    cancel();
   }
 
   #complain(retryable: boolean, error: unknown): void {
@@ -297,8 +506,30 @@ class Queue implements ExportQueue {
         exporter: this.#exporter.name,
         error: messageOf(error),
         queued: this.queuedItems,
+        spooled: this.spooledItems,
         dropped: Object.values(this.dropped).reduce((a, b) => a + b, 0),
       },
     );
   }
+}
+
+/** What a rejected send means for its message. */
+interface Failure {
+  readonly retryable: boolean;
+  readonly retryAfterS: number | undefined;
+  /** Why `items` of the message are dropped, when it is not retryable. */
+  readonly reason: DropReason;
+  readonly items: number;
+}
+
+function failureOf(error: unknown, items: number): Failure {
+  // What is not an AzimuthError is a fault of the exporter: trying again for ever cannot help.
+  const known = error instanceof AzimuthError ? error : undefined;
+  return {
+    retryable: known?.retryable ?? false,
+    retryAfterS: known?.retryAfterS,
+    reason: known?.code === 'AZ_EXPORT_TOO_LARGE' ? 'too_large' : 'refused',
+    // An exporter may have delivered all but some of them.
+    items: Math.min(known?.refusedItems ?? items, items),
+  };
 }

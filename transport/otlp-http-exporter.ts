@@ -1,13 +1,17 @@
 /**
  * OTLP over HTTP with protobuf bodies: POST to /v1/traces and /v1/logs of one endpoint, on kept
- * connections. Sits behind the export queue. Does not retry and does not split; it only says
- * whether trying again can help: connection errors, a missed deadline, 429, 502, 503 and 504 may
- * (OTLP 1.x, "Retryable Response Codes"), every other status is a refusal.
+ * connections, plain or over TLS, with a token where one is given. Sits behind the export queue.
+ * Does not retry and does not split; it only says whether trying again can help: connection errors,
+ * a missed deadline, 429, 502, 503 and 504 may (OTLP 1.x, "Retryable Response Codes"), and so may
+ * 401 and 403, which say nothing about the message and pass when somebody corrects the token; every
+ * other status is a refusal. The token is in no message of an error.
  */
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { AzimuthError } from '../runtime/errors.ts';
-import type { Exporter, OutboundMessage, Signal } from './exporter.ts';
+import type { TlsFiles } from '../runtime/tls-files.ts';
+import { compress, type Compression } from './compression.ts';
+import type { Exporter, Signal } from './exporter.ts';
 
 /** Time for one POST, from its start to the end of the answer. The OTLP default is 10 s. */
 const POST_DEADLINE_MS = 10_000;
@@ -20,11 +24,17 @@ const POST_CONCURRENCY = 8;
 const IDLE_MS = 4_000;
 /** Bytes of an answer that are kept for the error text. */
 const ANSWER_BYTES_MAX = 512;
-const RETRYABLE = new Set([429, 502, 503, 504]);
+const RETRYABLE = new Set([401, 403, 429, 502, 503, 504]);
 
 export interface OtlpHttpSettings {
   /** Base URL such as `http://127.0.0.1:4318`; `/v1/traces` and `/v1/logs` are appended. */
   readonly endpoint: string;
+  /** Of the bodies. Default `none`. */
+  readonly compression?: Compression;
+  /** For an https endpoint; the other side's certificate is always verified. */
+  readonly tls?: TlsFiles | undefined;
+  /** Sent as `Authorization: Bearer …`. */
+  readonly token?: string | undefined;
   readonly concurrency?: number;
   readonly deadlineMs?: number;
 }
@@ -40,26 +50,32 @@ export function createOtlpHttpExporter(settings: OtlpHttpSettings): Exporter {
   };
   const secure = urls.traces.protocol === 'https:';
   const agentSettings = { keepAlive: true, maxSockets: concurrency, timeout: IDLE_MS };
-  const agent = secure ? new HttpsAgent(agentSettings) : new HttpAgent(agentSettings);
+  const agent = secure
+    ? new HttpsAgent({ ...agentSettings, ...settings.tls })
+    : new HttpAgent(agentSettings);
   const request = secure ? httpsRequest : httpRequest;
 
-  const send = (message: OutboundMessage): Promise<void> =>
+  const compression = settings.compression ?? 'none';
+  const headers: Record<string, string> = {
+    'content-type': 'application/x-protobuf',
+    ...(compression === 'none' ? {} : { 'content-encoding': compression }),
+    ...(settings.token === undefined ? {} : { authorization: `Bearer ${settings.token}` }),
+  };
+
+  const post = (signal: Signal, body: Uint8Array): Promise<void> =>
     new Promise((resolve, reject) => {
       const failed = (detail: string, cause?: unknown): void =>
         reject(new AzimuthError('AZ_EXPORT_FAILED', `${settings.endpoint}: ${detail}`, { cause }));
-      const post = request(urls[message.signal], {
+      const exchange = request(urls[signal], {
         method: 'POST',
         agent,
-        headers: {
-          'content-type': 'application/x-protobuf',
-          'content-length': message.body.byteLength,
-        },
+        headers: { ...headers, 'content-length': body.byteLength },
       });
       // One timer for the whole exchange: a socket timeout would start anew with every byte.
       const deadline = setTimeout(() => {
-        post.destroy(new Error(`no answer within ${deadlineMs} ms`));
+        exchange.destroy(new Error(`no answer within ${deadlineMs} ms`));
       }, deadlineMs);
-      post.on('response', (answer) => {
+      exchange.on('response', (answer) => {
         readAnswer(answer, (text) => {
           clearTimeout(deadline);
           const outcome = judge(answer, text, settings.endpoint);
@@ -71,19 +87,19 @@ export function createOtlpHttpExporter(settings: OtlpHttpSettings): Exporter {
           failed(error.message, error);
         });
       });
-      post.on('error', (error) => {
+      exchange.on('error', (error) => {
         clearTimeout(deadline);
         failed(error.message, error);
       });
       // Kept sockets have the idle timeout on them; in a POST only the deadline counts.
-      post.setTimeout(0);
-      post.end(message.body);
+      exchange.setTimeout(0);
+      exchange.end(body);
     });
 
   return {
     name: 'otlp_http',
     concurrency,
-    send,
+    send: async (message) => post(message.signal, await compress(message.body, compression)),
     close: () => {
       agent.destroy();
       return Promise.resolve();

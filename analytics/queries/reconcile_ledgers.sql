@@ -46,6 +46,7 @@ SELECT
     HopsFinished AS finished,
     Emitted AS emitted,
     arrayZip(mapKeys(Dropped), mapValues(Dropped)) AS dropped,
+    Spooled AS spooled,
     Closing AS closing
 FROM ledgers
 INNER JOIN picks ON ledgers.BootId = picks.BootId

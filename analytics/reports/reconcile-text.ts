@@ -38,7 +38,8 @@ export function reconcileText(result: Reconciliation, widthTerminal: number): st
   }
   lines.push(
     `${count(totals.finished)} hops finished = ${count(totals.stored)} stored + ${count(totals.dropped_total)} dropped + ` +
-      `${count(totals.in_flight)} in flight + ${count(totals.lost_at_end)} lost at exit; ` +
+      `${count(totals.in_flight)} in flight + ${totals.spooled > 0 ? `${count(totals.spooled)} spooled + ` : ''}` +
+      `${count(totals.lost_at_end)} lost at exit; ` +
       `unexplained ${count(totals.unexplained)}`,
   );
   return lines.map((line) => (line === '' ? '\n' : `  ${line}\n`)).join('');
@@ -72,6 +73,11 @@ function remarksOn(boot: BootAccount): string[] {
   const lines: string[] = [];
   const reasons = Object.entries(boot.dropped).map(([reason, hops]) => `${reason} ${count(hops)}`);
   if (reasons.length > 0) lines.push(`${name} dropped: ${reasons.join(', ')}`);
+  if (boot.spooled > 0) {
+    lines.push(
+      `${name} has ${count(boot.spooled)} hops spooled on disk: it, or the next process of its name, delivers them`,
+    );
+  }
   if (boot.dropped_but_stored > 0) {
     lines.push(
       `${name} reported ${count(boot.dropped_but_stored)} dropped that were stored all the same`,

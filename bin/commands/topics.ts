@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { collectorPart } from '../../mesh/parts.ts';
 import { AzimuthError } from '../../runtime/errors.ts';
 import { createLog } from '../../runtime/log.ts';
+import { readKafkaAccess } from '../../transport/kafka/kafka-access.ts';
 import { ensureTopics } from '../../transport/kafka/kafka-topics.ts';
 import type { Command } from '../command.ts';
 import { meshFromArgs } from '../mesh-option.ts';
@@ -50,7 +51,7 @@ Examples:
       return 0;
     }
     const states = await ensureTopics({
-      brokers: kafka.brokers,
+      ...readKafkaAccess(kafka),
       topics,
       partitions,
       replication,

@@ -23,6 +23,7 @@ function ledgerColumns() {
     hopsFinished: uint64('HopsFinished'),
     emitted: uint64('Emitted'),
     dropped: new CountMapColumn('Dropped', uint64('')),
+    spooled: uint64('Spooled'),
     attempts: uint64('Attempts'),
     cpuNs: uint64('CpuNs'),
     rssBytes: uint64('RssBytes'),

@@ -1,5 +1,5 @@
 /**
- * The compression codecs that kafkajs lacks: zstd both ways (what we send), snappy and LZ4 for
+ * The compression codecs of kafkajs: gzip and zstd both ways (what we send), snappy and LZ4 for
  * reading, because others write to the same topics (a stock OpenTelemetry Collector by default
  * with none or whatever its operator chose).
  *
@@ -9,10 +9,11 @@
  */
 import kafkajs from 'kafkajs';
 import { promisify } from 'node:util';
-import { gunzip, zstdCompress, zstdDecompress } from 'node:zlib';
+import { gunzip, zstdDecompress } from 'node:zlib';
 import { uncompress } from 'snappyjs';
 import { messageOf } from '../../runtime/errors.ts';
 import type { Log } from '../../runtime/log.ts';
+import { compress } from '../compression.ts';
 import { readLz4Frames } from './lz4-frame.ts';
 
 const { CompressionCodecs, CompressionTypes } = kafkajs;
@@ -30,7 +31,6 @@ const STAND_IN_RECORDS = 65_536;
 const STAND_IN_VALUE = Buffer.from('\0this record batch could not be inflated; see the log');
 
 const inflateZstd = promisify(zstdDecompress);
-const deflateZstd = promisify(zstdCompress);
 const inflateGzip = promisify(gunzip);
 
 /** Header of Xerial's snappy framing, as the Java client writes it; others write raw blocks. */
@@ -86,18 +86,19 @@ export function createCodecs(log: Log): ReadonlyMap<number, Codec> {
     compress: () => Promise.reject(new Error(`${name} is read only here; send zstd`)),
     decompress: bounded(name, inflate),
   });
+  const bothWays = (name: 'gzip' | 'zstd', inflate: (input: Buffer) => Promise<Buffer>): Codec => ({
+    compress: async ({ buffer }) => {
+      const { buffer: bytes, byteOffset, byteLength } = await compress(buffer, name);
+      return Buffer.from(bytes, byteOffset, byteLength);
+    },
+    decompress: bounded(name, inflate),
+  });
   const limit = { maxOutputLength: INFLATED_BYTES_MAX };
   return new Map<number, Codec>([
-    [CompressionTypes.GZIP, readOnly('gzip', (input) => inflateGzip(input, limit))],
+    [CompressionTypes.GZIP, bothWays('gzip', (input) => inflateGzip(input, limit))],
     [CompressionTypes.Snappy, readOnly('snappy', (input) => readSnappy(input))],
     [CompressionTypes.LZ4, readOnly('lz4', (input) => readLz4Frames(input, INFLATED_BYTES_MAX))],
-    [
-      CompressionTypes.ZSTD,
-      {
-        compress: (encoder) => deflateZstd(encoder.buffer),
-        decompress: bounded('zstd', (input) => inflateZstd(input, limit)),
-      },
-    ],
+    [CompressionTypes.ZSTD, bothWays('zstd', (input) => inflateZstd(input, limit))],
   ]);
 }
 

@@ -9,6 +9,8 @@
 import kafkajs from 'kafkajs';
 import { AzimuthError } from '../../runtime/errors.ts';
 import type { Log } from '../../runtime/log.ts';
+import type { Compression } from '../compression.ts';
+import type { KafkaAccess } from './kafka-access.ts';
 import { openKafka } from './kafka-connection.ts';
 import { asExportError } from './kafka-errors.ts';
 
@@ -26,9 +28,9 @@ export interface KafkaClient {
   close(): Promise<void>;
 }
 
-export interface KafkaClientSettings {
-  /** `host:port`, at least one. */
-  readonly brokers: readonly string[];
+export interface KafkaClientSettings extends KafkaAccess {
+  /** Of each record batch. Default `zstd`. */
+  readonly compression?: Compression;
   readonly clientId: string;
   readonly log: Log;
 }
@@ -36,11 +38,18 @@ export interface KafkaClientSettings {
 /** An orderly disconnect takes milliseconds; after this the sockets are destroyed. */
 const DISCONNECT_WITHIN_MS = 2_000;
 
+const COMPRESSION_TYPES: Readonly<Record<Compression, kafkajs.CompressionTypes>> = {
+  none: kafkajs.CompressionTypes.None,
+  gzip: kafkajs.CompressionTypes.GZIP,
+  zstd: kafkajs.CompressionTypes.ZSTD,
+};
+
 const closedError = (): AzimuthError =>
   new AzimuthError('AZ_EXPORT_FAILED', 'the Kafka client is closed');
 
 export function createKafkaClient(settings: KafkaClientSettings): KafkaClient {
   const { kafka, abort } = openKafka(settings);
+  const compression = COMPRESSION_TYPES[settings.compression ?? 'zstd'];
   const producer = kafka.producer({
     // Its idempotent mode lost acknowledged messages in two of three fault runs.
     idempotent: false,
@@ -88,7 +97,7 @@ export function createKafkaClient(settings: KafkaClientSettings): KafkaClient {
         await producer.send({
           topic,
           acks: -1,
-          compression: kafkajs.CompressionTypes.ZSTD,
+          compression,
           messages: [
             { partition, value: Buffer.from(value.buffer, value.byteOffset, value.length) },
           ],

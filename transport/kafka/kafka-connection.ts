@@ -5,10 +5,12 @@
  */
 import kafkajs from 'kafkajs';
 import { createRequire } from 'node:module';
-import { connect, type Socket } from 'node:net';
+import { connect, isIP, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import type { Log } from '../../runtime/log.ts';
 import { monotonicMs } from '../../runtime/clock.ts';
 import { registerCodecs } from './codecs.ts';
+import type { KafkaAccess } from './kafka-access.ts';
 
 /**
  * kafkajs retries by itself over this many tries, 100 ms doubling to 1 s: about half a minute, so
@@ -23,9 +25,7 @@ const CONNECTION_TIMEOUT_MS = 3_000;
 /** While a broker is away kafkajs logs the same line several times a second. */
 const SAME_LINE_EVERY_MS = 10_000;
 
-export interface KafkaConnectionSettings {
-  /** `host:port`, at least one. */
-  readonly brokers: readonly string[];
+export interface KafkaConnectionSettings extends KafkaAccess {
   /** Shows in the broker's log and quotas. */
   readonly clientId: string;
   readonly log: Log;
@@ -52,13 +52,23 @@ export function openKafka(settings: KafkaConnectionSettings): KafkaConnection {
     // An empty list is the one answer that kafkajs does not retry.
     brokers: () => (aborted ? [] : [...settings.brokers]),
     retry: { ...RETRY, retries: settings.retries ?? RETRY.retries },
+    // For its log lines: what makes the connection secure is the socket factory below.
+    ssl: settings.tls !== undefined,
+    ...(settings.sasl === undefined ? {} : { sasl: { ...settings.sasl } as kafkajs.SASLOptions }),
     requestTimeout: REQUEST_TIMEOUT_MS,
     connectionTimeout: CONNECTION_TIMEOUT_MS,
     logLevel: kafkajs.logLevel.INFO,
     logCreator: () => createLogWriter(settings.log, () => aborted),
     socketFactory: ({ host, port, onConnect }) => {
       if (aborted) throw new Error('closed');
-      const socket = connect({ host, port, noDelay: true, keepAlive: true }, onConnect);
+      const address = { host, port, noDelay: true, keepAlive: true };
+      const { tls } = settings;
+      // A name for SNI; an IP address is none.
+      const name = isIP(host) === 0 ? { servername: host } : {};
+      const socket =
+        tls === undefined
+          ? connect(address, onConnect)
+          : connectTls({ ...address, ...name, ...tls }, onConnect);
       sockets.add(socket);
       socket.once('close', () => sockets.delete(socket));
       return socket;

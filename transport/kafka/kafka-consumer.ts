@@ -8,6 +8,7 @@
  */
 import { messageOf } from '../../runtime/errors.ts';
 import type { Log } from '../../runtime/log.ts';
+import type { KafkaAccess } from './kafka-access.ts';
 import { openKafka, RETRY } from './kafka-connection.ts';
 
 export interface ConsumedMessage {
@@ -48,8 +49,7 @@ export interface KafkaConsumer {
   close(withinMs: number): Promise<void>;
 }
 
-export interface KafkaConsumerSettings {
-  readonly brokers: readonly string[];
+export interface KafkaConsumerSettings extends KafkaAccess {
   readonly topics: readonly string[];
   readonly groupId: string;
   /** A member that is silent for so long has left. */
@@ -74,6 +74,8 @@ const PARTITIONS_AT_ONCE = 32;
 export function openConsumer(settings: KafkaConsumerSettings): KafkaConsumer {
   const { kafka, abort } = openKafka({
     brokers: settings.brokers,
+    tls: settings.tls,
+    sasl: settings.sasl,
     clientId: settings.groupId,
     log: settings.log,
   });

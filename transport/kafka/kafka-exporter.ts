@@ -5,6 +5,9 @@
  *
  *   message -> split to at most 900 KB -> next free and healthy partition -> send -> acknowledged
  *
+ * A broker whose limit is lower says so; its part is halved and the lower limit kept. A single item
+ * that is refused for its size is dropped and counted: without its attributes a hop were no hop.
+ *
  * Round robin instead of a key: a key would bind a trace to a partition that may stand still, and
  * nothing downstream in the pipeline needs an order. It keeps no queue and retries nothing itself:
  * the export queue in front does both. A broker that is away at the start is no error here.
@@ -22,7 +25,7 @@ export interface KafkaExporterSettings {
   /** Topic of each signal. */
   readonly topics: Readonly<Record<Signal, string>>;
   readonly log: Log;
-  /** Largest value, bytes before compression. Default VALUE_BYTES_MAX. */
+  /** Largest value at first, bytes before compression. Default VALUE_BYTES_MAX. */
   readonly valueBytesMax?: number;
   /** Monotonic milliseconds; for tests. */
   readonly nowMs?: () => number;
@@ -49,6 +52,8 @@ interface PartitionState {
 /** What is known of one topic. */
 interface Lane {
   readonly topic: string;
+  /** Largest value; smaller once the broker refused one of more items. */
+  valueBytesMax: number;
   partitions: PartitionState[];
   cursor: number;
   /** Sends that wait for a free partition, first come first served. */
@@ -72,7 +77,6 @@ class KafkaExporter implements Exporter {
   readonly name = 'kafka';
   readonly #client: KafkaClient;
   readonly #log: Log;
-  readonly #valueBytesMax: number;
   readonly #nowMs: () => number;
   readonly #lanes: Record<Signal, Lane>;
   readonly #progress = new WeakMap<OutboundMessage, Progress>();
@@ -82,10 +86,10 @@ class KafkaExporter implements Exporter {
   constructor(settings: KafkaExporterSettings) {
     this.#client = settings.client;
     this.#log = settings.log.with({ exporter: 'kafka' });
-    this.#valueBytesMax = settings.valueBytesMax ?? VALUE_BYTES_MAX;
     this.#nowMs = settings.nowMs ?? monotonicMs;
     const lane = (topic: string): Lane => ({
       topic,
+      valueBytesMax: settings.valueBytesMax ?? VALUE_BYTES_MAX,
       partitions: [],
       cursor: 0,
       waiting: [],
@@ -120,13 +124,22 @@ class KafkaExporter implements Exporter {
    */
   async send(message: OutboundMessage): Promise<void> {
     const lane = this.#lanes[message.signal];
-    const progress = this.#progress.get(message) ?? this.#split(message);
+    const progress = this.#progress.get(message) ?? {
+      parts: this.#split(message, lane),
+      refusedItems: 0,
+      refusal: undefined,
+    };
     this.#progress.set(message, progress);
     for (let part = progress.parts[0]; part !== undefined; part = progress.parts[0]) {
       try {
         await this.#sendPart(lane, part);
       } catch (error) {
         if (!(error instanceof AzimuthError) || error.retryable) throw error;
+        if (error.code === 'AZ_EXPORT_TOO_LARGE' && part.items > 1) {
+          lane.valueBytesMax = Math.min(lane.valueBytesMax, Math.ceil(part.body.length / 2));
+          progress.parts.splice(0, 1, ...this.#split(part, lane));
+          continue;
+        }
         progress.refusedItems += part.items;
         progress.refusal = error;
       }
@@ -135,10 +148,8 @@ class KafkaExporter implements Exporter {
     this.#progress.delete(message);
     if (progress.refusedItems > 0) {
       throw new AzimuthError(
-        progress.refusal?.code ?? 'AZ_EXPORT_TOO_LARGE',
-        progress.refusal?.message ??
-          `${progress.refusedItems} of ${message.items} items are larger than ` +
-            `${this.#valueBytesMax} bytes each`,
+        progress.refusal?.code ?? 'AZ_EXPORT_REFUSED',
+        progress.refusal?.message,
         { cause: progress.refusal, refusedItems: progress.refusedItems },
       );
     }
@@ -151,18 +162,13 @@ class KafkaExporter implements Exporter {
     await this.#client.close();
   }
 
-  #split(message: OutboundMessage): Progress {
+  #split({ body, items }: Omit<OutboundMessage, 'signal'>, lane: Lane): Part[] {
     try {
-      const split = splitMessage(message.body, message.items, this.#valueBytesMax);
-      return {
-        parts: [...split.parts],
-        refusedItems: split.oversizeItems,
-        refusal: undefined,
-      };
+      return splitMessage(body, items, lane.valueBytesMax);
     } catch (error) {
       throw new AzimuthError(
         'AZ_EXPORT_REFUSED',
-        `a message over ${this.#valueBytesMax} bytes could not be split: ${messageOf(error)}`,
+        `a message over ${lane.valueBytesMax} bytes could not be split: ${messageOf(error)}`,
         { cause: error },
       );
     }

@@ -6,11 +6,11 @@ import kafkajs from 'kafkajs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AzimuthError, messageOf } from '../../runtime/errors.ts';
 import { silentLog, type Log } from '../../runtime/log.ts';
+import type { KafkaAccess } from './kafka-access.ts';
 import { openKafka } from './kafka-connection.ts';
 import { kafkaErrorType } from './kafka-errors.ts';
 
-export interface TopicsSettings {
-  readonly brokers: readonly string[];
+export interface TopicsSettings extends KafkaAccess {
   readonly topics: readonly string[];
   /** Partitions of a topic that is created, 1.. */
   readonly partitions: number;
@@ -35,7 +35,7 @@ const VISIBLE_WITHIN_MS = 10_000;
  */
 export function ensureTopics(settings: TopicsSettings): Promise<TopicState[]> {
   const { topics, partitions, replication } = settings;
-  return withAdmin(settings.brokers, settings.log ?? silentLog, async (admin) => {
+  return withAdmin(settings, settings.log ?? silentLog, async (admin) => {
     const existing = new Set(await admin.listTopics());
     const missing = topics.filter((topic) => !existing.has(topic));
     if (missing.length > 0) {
@@ -77,7 +77,7 @@ export function ensureTopics(settings: TopicsSettings): Promise<TopicState[]> {
 
 /** Names of all topics. @throws AzimuthError AZ_KAFKA_UNAVAILABLE when no broker answers. */
 export function listTopics(brokers: readonly string[], log: Log = silentLog): Promise<string[]> {
-  return withAdmin(brokers, log, (admin) => admin.listTopics());
+  return withAdmin({ brokers }, log, (admin) => admin.listTopics());
 }
 
 async function untilVisible(
@@ -104,12 +104,17 @@ async function untilVisible(
 }
 
 async function withAdmin<T>(
-  brokers: readonly string[],
+  access: KafkaAccess,
   log: Log,
   use: (admin: kafkajs.Admin) => Promise<T>,
 ): Promise<T> {
   // A person or a test waits for the answer: three tries, not half a minute.
-  const { kafka, abort } = openKafka({ brokers, clientId: 'azimuth-topics', log, retries: 2 });
+  const { kafka, abort } = openKafka({
+    ...access,
+    clientId: 'azimuth-topics',
+    log,
+    retries: 2,
+  });
   const admin = kafka.admin();
   try {
     await admin.connect();
@@ -120,7 +125,7 @@ async function withAdmin<T>(
       throw new AzimuthError('AZ_KAFKA_REFUSED', messageOf(error), { cause: error });
     throw new AzimuthError(
       'AZ_KAFKA_UNAVAILABLE',
-      `no Kafka broker answers at ${brokers.join(', ')} (${messageOf(error)}); ` +
+      `no Kafka broker answers at ${access.brokers.join(', ')} (${messageOf(error)}); ` +
         'start one, or set telemetry.kafka.brokers in the mesh file',
       { cause: error },
     );

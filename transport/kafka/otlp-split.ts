@@ -16,12 +16,6 @@ export interface Part {
   readonly items: number;
 }
 
-export interface SplitMessage {
-  readonly parts: readonly Part[];
-  /** Items that are too large even alone. They are in no part. */
-  readonly oversizeItems: number;
-}
-
 const TAG_1 = 0x0a;
 const TAG_2 = 0x12;
 
@@ -41,16 +35,16 @@ interface OpenGroup {
 }
 
 /**
- * Splits `body` into parts of at most `bytesMax` bytes each. A body that fits is returned as it is,
- * unread. `items`: how many items the caller says are in it.
+ * Splits `body` into parts of at most `bytesMax` bytes each; an item that is larger by itself is a
+ * part of its own, for the broker's limit counts compressed bytes. A body that fits is returned as
+ * it is, unread. `items`: how many items the caller says are in it.
  * @throws OtlpError when a body over the limit is not OTLP.
  */
-export function splitMessage(body: Uint8Array, items: number, bytesMax: number): SplitMessage {
+export function splitMessage(body: Uint8Array, items: number, bytesMax: number): Part[] {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
-  if (bytes.length <= bytesMax) return { parts: [{ body: bytes, items }], oversizeItems: 0 };
+  if (bytes.length <= bytesMax) return [{ body: bytes, items }];
 
   const parts: Part[] = [];
-  let oversizeItems = 0;
   const cursor = new WireCursor().reset(bytes);
   /** Finished resource groups of the part in the making, the open ones, and an upper bound of its size. */
   let groups: Buffer[] = [];
@@ -87,10 +81,6 @@ export function splitMessage(body: Uint8Array, items: number, bytesMax: number):
       const headerBytes = resourceHeader.length + scopeHeader.length + 2 * ENVELOPE_BYTES;
       for (const { fieldStart, end } of inScope.children) {
         const itemBytes = end - fieldStart;
-        if (headerBytes + itemBytes > bytesMax) {
-          oversizeItems++;
-          continue;
-        }
         // Opening both groups anew is the upper bound; what it wastes is some bytes of a part.
         const openBytes = resource === undefined || scope === undefined ? headerBytes : 0;
         if (partBytes + openBytes + itemBytes > bytesMax) finishPart();
@@ -106,7 +96,7 @@ export function splitMessage(body: Uint8Array, items: number, bytesMax: number):
     closeResource();
   }
   finishPart();
-  return { parts, oversizeItems };
+  return parts;
 }
 
 /** Fields of the message in [start, end): those with `childTag`, and the bytes of all others. */

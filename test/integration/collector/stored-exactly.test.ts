@@ -87,6 +87,7 @@ describe('Collector into the real store', function () {
       hopsFinished: 3,
       emitted: 2,
       dropped: { queue_full: 1, shutdown: 0 },
+      spooled: 9,
       attempts: 3,
       cpuNs: 1,
       rssBytes: 2,

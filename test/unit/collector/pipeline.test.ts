@@ -232,6 +232,7 @@ describe('Pipeline', () => {
       hopsFinished: 9,
       emitted: 7,
       dropped: { queue_full: 2 },
+      spooled: 9,
       attempts: 11,
       cpuNs: 5_000_000_000_000,
       rssBytes: 90_000_000,

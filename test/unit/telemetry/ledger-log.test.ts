@@ -10,6 +10,7 @@ const LEDGER: Ledger = {
   hopsFinished: 4711,
   emitted: 4600,
   dropped: { queue_full: 11, shutdown: 0 },
+  spooled: 9,
   attempts: 4720,
   cpuNs: 2_500_000_000_123,
   rssBytes: 73_400_320,

@@ -24,12 +24,22 @@ class Bench implements Exporter {
   readonly queue: ExportQueue;
   offered = 0;
 
-  constructor(settings: { concurrency?: number; itemsMax?: number; bytesMax?: number } = {}) {
+  constructor(
+    settings: {
+      concurrency?: number;
+      itemsMax?: number;
+      bytesMax?: number;
+      mergedBytesMax?: number;
+      ageMaxMs?: number;
+    } = {},
+  ) {
     this.concurrency = settings.concurrency ?? 2;
     this.queue = createExportQueue({
       exporter: this,
       itemsMax: settings.itemsMax ?? 100,
       bytesMax: settings.bytesMax ?? 1000,
+      mergedBytesMax: settings.mergedBytesMax ?? 0,
+      ...(settings.ageMaxMs === undefined ? {} : { ageMaxMs: settings.ageMaxMs }),
       retryBaseMs: 100,
       retryMaxMs: 800,
       log: silentLog,

@@ -71,6 +71,7 @@ const account = (totals: Partial<Reconciliation['totals']> = {}): Reconciliation
     dropped_total: 0,
     dropped_but_stored: 0,
     in_flight: 0,
+    spooled: 0,
     lost_at_end: 0,
     unexplained: 0,
     twins: 0,

@@ -19,6 +19,7 @@ const boot = (over: Partial<BootAccount>): BootAccount => ({
   dropped_total: 0,
   dropped_but_stored: 0,
   in_flight: 0,
+  spooled: 0,
   lost_at_end: 0,
   unexplained: 0,
   twins: 0,

@@ -20,6 +20,14 @@ const message = (name: string, signal: 'traces' | 'logs' = 'traces'): OutboundMe
 const namesIn = (client: FakeKafkaClient): string[] =>
   client.sent.flatMap(({ value }) => spansOf(value).map((span) => span.name));
 
+/** A broker whose limit is so many bytes, for what is not compressed. */
+const refuseOver =
+  (bytesMax: number) =>
+  ({ value }: { value: Buffer }): void => {
+    if (value.length > bytesMax)
+      throw new AzimuthError('AZ_EXPORT_TOO_LARGE', 'MESSAGE_TOO_LARGE');
+  };
+
 describe('KafkaExporter', () => {
   it('uses every partition in turn, one send in flight for each', async () => {
     const client = createFakeKafkaClient({ partitions: PARTITIONS });
@@ -133,8 +141,38 @@ describe('KafkaExporter', () => {
     assert.ok(client.sent.every(({ value }) => value.length <= 1_000));
   });
 
-  it('refuses a single span over the limit as too large, after sending the others', async () => {
+  it('halves what a broker with a lower limit refuses, and asks for less from then on', async () => {
+    const client = createFakeKafkaClient({
+      partitions: PARTITIONS,
+      outcome: refuseOver(2_000),
+    });
+    const exporter = createKafkaExporter({ client, topics: TOPICS, log: silentLog });
+    const names = Array.from({ length: 20 }, (_, i) => `span-${i}`);
+    const body = tracesOf(names.map((name) => ({ service: 'a', name, padding: 400 })));
+    await exporter.send({ signal: 'traces', body, items: names.length });
+    assert.deepEqual(namesIn(client), names);
+    const { length: begun } = client.begun;
+    assert.ok(begun > client.sent.length);
+    await exporter.send({ signal: 'traces', body, items: names.length });
+    assert.deepEqual(namesIn(client), [...names, ...names]);
+    assert.equal(client.begun.length - begun, client.sent.length / 2, 'nothing was refused again');
+  });
+
+  it('tries a single span over its own limit, which the broker may take compressed', async () => {
     const client = createFakeKafkaClient({ partitions: PARTITIONS });
+    const exporter = createKafkaExporter({
+      client,
+      topics: TOPICS,
+      log: silentLog,
+      valueBytesMax: 1_000,
+    });
+    const body = tracesOf([{ service: 'a', name: 'large', padding: 2_000 }]);
+    await exporter.send({ signal: 'traces', body, items: 1 });
+    assert.deepEqual(namesIn(client), ['large']);
+  });
+
+  it('refuses a single span over the limit as too large, after sending the others', async () => {
+    const client = createFakeKafkaClient({ partitions: PARTITIONS, outcome: refuseOver(1_000) });
     const exporter = createKafkaExporter({
       client,
       topics: TOPICS,
@@ -194,7 +232,8 @@ describe('KafkaExporter', () => {
     const random = seededRandom(seed);
     const client = createFakeKafkaClient({
       partitions: { ...PARTITIONS, otlp_spans: [0, 1, 2, 3, 4] },
-      outcome: async () => {
+      outcome: async (send) => {
+        refuseOver(2_000)(send);
         for (let turns = Math.floor(random() * 4); turns > 0; turns--) await setImmediate();
         if (random() < 0.3) throw away();
       },

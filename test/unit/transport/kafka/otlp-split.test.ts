@@ -11,9 +11,7 @@ const fixture = (name: string): Buffer =>
 describe('splitMessage', () => {
   it('returns a message that fits as it is, without looking into it', () => {
     const body = Buffer.from('not OTLP at all');
-    const { parts, oversizeItems } = splitMessage(body, 7, body.length);
-    assert.deepEqual(parts, [{ body, items: 7 }]);
-    assert.equal(oversizeItems, 0);
+    assert.deepEqual(splitMessage(body, 7, body.length), [{ body, items: 7 }]);
   });
 
   it('keeps every span once, in order, under its resource and scope, in parts below the limit', () => {
@@ -27,9 +25,8 @@ describe('splitMessage', () => {
     }));
     const body = tracesOf(specs);
     const limit = 5_000;
-    const { parts, oversizeItems } = splitMessage(body, specs.length, limit);
+    const parts = splitMessage(body, specs.length, limit);
     const context = `seed ${seed}`;
-    assert.equal(oversizeItems, 0, context);
     assert.ok(
       parts.every((part) => part.body.length <= limit),
       context,
@@ -48,23 +45,28 @@ describe('splitMessage', () => {
     );
   });
 
-  it('leaves out a span that is too large alone, and counts it', () => {
+  it('makes a span that is too large alone a part of its own', () => {
     const body = tracesOf([
       { service: 'a', name: 'small-1', padding: 10 },
       { service: 'a', name: 'large', padding: 3_000 },
       { service: 'a', name: 'small-2', padding: 10 },
     ]);
-    const { parts, oversizeItems } = splitMessage(body, 3, 1_000);
-    assert.equal(oversizeItems, 1);
     assert.deepEqual(
-      parts.flatMap((part) => spansOf(part.body).map((span) => span.name)),
-      ['small-1', 'small-2'],
+      splitMessage(body, 3, 1_000).map((part) => [
+        part.items,
+        ...spansOf(part.body).map((span) => span.name),
+      ]),
+      [
+        [1, 'small-1'],
+        [1, 'large'],
+        [1, 'small-2'],
+      ],
     );
   });
 
   it('reads fields in any order: those of a stock Collector come last first', () => {
     const body = fixture('proto_none-0');
-    const { parts } = splitMessage(body, 6, 1_500);
+    const parts = splitMessage(body, 6, 1_500);
     assert.ok(parts.length > 1);
     assert.deepEqual(
       parts.flatMap((part) => spansOf(part.body)),
