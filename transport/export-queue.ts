@@ -482,14 +482,14 @@ class Queue implements ExportQueue {
   /** To disk with all that is in memory, as far as time and disk allow; the rest is dropped. */
   async #spoolTheRest(): Promise<void> {
     const spool = this.#spool;
-    let timeIsUp = false;
-    const cancel = this.#timers.after(SPILL_AT_END_MS, () => (timeIsUp = true));
+    const time = { isUp: false };
+    const cancel = this.#timers.after(SPILL_AT_END_MS, () => (time.isUp = true));
     await this.#spilling;
     const rest = [...this.#inFlight, ...this.#waiting.takeAll()];
     // Answers that still come find their message gone and change nothing.
     this.#inFlight.clear();
     for (const batch of rest) {
-      const stored = spool !== undefined && !timeIsUp && (await spool.append(batch.message));
+      const stored = spool !== undefined && !time.isUp && (await spool.append(batch.message));
       if (stored) this.#forget(batch);
       else this.#drop(batch, 'shutdown');
     }

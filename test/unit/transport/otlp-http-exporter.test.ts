@@ -71,12 +71,13 @@ describe('OtlpHttpExporter', () => {
   });
 
   for (const [status, retryable] of [
+    [401, true],
+    [403, true],
     [429, true],
     [502, true],
     [503, true],
     [504, true],
     [400, false],
-    [401, false],
     [404, false],
     [413, false],
     [500, false],
