@@ -127,6 +127,7 @@ class ProxyProcess implements Proxy {
       flushIntervalMs: part.telemetry.flush_interval_ms,
       queue: this.#queue,
       takeLoopDelayMs: () => this.#deadlines.takeLateMaxMs(),
+      onLedger: (ledger) => this.#spool?.keepLedger(ledger),
     });
     this.#shared = {
       limits: this.#limits,

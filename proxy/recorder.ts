@@ -32,6 +32,8 @@ export interface RecorderSettings {
   readonly queue: ExportQueue;
   /** Largest event-loop delay since the last call, milliseconds. */
   readonly takeLoopDelayMs: () => number;
+  /** Sees each ledger that is sent. */
+  readonly onLedger?: (ledger: Ledger) => void;
   readonly clock?: Clock;
 }
 
@@ -110,6 +112,7 @@ export class Recorder {
       this.#clock.unixNs(performance.now()),
     );
     this.#queue.offerLatest({ signal: 'logs', body, items: 1 }, undefined, onDelivered);
+    this.#settings.onLedger?.(ledger);
     return ledger;
   }
 

@@ -60,6 +60,8 @@ export type SpoolReading =
   /** Something is gone; `items` is 0 where only bytes are known to be. */
   | { readonly kind: 'damaged'; readonly items: number };
 
+class CannotOpen extends Error {}
+
 export class SpoolFolder {
   readonly #fs: SpoolFs;
   readonly #segmentBytesMax: number;
@@ -133,17 +135,21 @@ export class SpoolFolder {
     segment.sizeBytes = segment.endBytes;
   }
 
-  /** The next record that was not settled, or what is damaged instead; undefined at the end. */
+  /**
+   * The next record that was not settled, or what is damaged instead; undefined at the end. Rejects
+   * when the file that comes next cannot be opened now: nothing is given up for that.
+   */
   async next(): Promise<SpoolReading | undefined> {
     for (;;) {
       const segment = this.#segments.find((one) => one.readBytes < (one.endBytes ?? one.sizeBytes));
       if (segment === undefined) return undefined;
       try {
-        segment.handle ??= await this.#fs.open(segment.path, 'r+');
+        segment.handle ??= await this.#openAgain(segment);
         const reading = await this.#readOne(segment);
-        if (reading === undefined) await this.#deleteIfDone(segment);
-        else return reading;
-      } catch {
+        if (reading?.kind !== 'message') await this.#deleteIfDone(segment);
+        if (reading !== undefined) return reading;
+      } catch (error) {
+        if (error instanceof CannotOpen) throw error.cause;
         // A file that cannot be read any more: what else is in it is lost, and others may be well.
         segment.readBytes = segment.endBytes ?? segment.sizeBytes;
         await this.#deleteIfDone(segment);
@@ -170,11 +176,25 @@ export class SpoolFolder {
     this.#path = path;
   }
 
-  /** Flushes and closes the files. The folder stays. */
+  /** Flushes and closes the files, and leaves them: what is settled from now on changes nothing. */
   async close(): Promise<void> {
+    const segments = this.#segments;
+    this.#segments = [];
+    this.#handedOut.clear();
     await this.#writing?.handle?.datasync().catch(() => undefined);
-    for (const segment of this.#segments) await closeQuietly(segment);
     this.#writing = undefined;
+    for (const segment of segments) await closeQuietly(segment);
+  }
+
+  async #openAgain(segment: Segment): Promise<FileHandle> {
+    try {
+      return await this.#fs.open(segment.path, 'r+');
+    } catch (cause) {
+      // Somebody deleted it.
+      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') throw cause;
+      // No descriptor left, no permission: passes, or an operator corrects it.
+      throw new CannotOpen('a segment cannot be opened', { cause });
+    }
   }
 
   async #readOne(segment: Segment): Promise<SpoolReading | undefined> {
@@ -220,7 +240,10 @@ export class SpoolFolder {
   async #closeWriting(): Promise<void> {
     const segment = this.#writing;
     this.#writing = undefined;
-    if (segment !== undefined) await this.#deleteIfDone(segment);
+    if (segment === undefined) return;
+    // Opened again when it is read: a large spool must not hold a file open for each segment.
+    if (segment.readBytes === 0) await closeQuietly(segment);
+    await this.#deleteIfDone(segment);
   }
 
   async #deleteIfDone(segment: Segment): Promise<void> {

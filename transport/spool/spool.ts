@@ -39,8 +39,16 @@ const SEGMENT_BYTES_MAX = 4 * 1024 * 1024;
 const NEW = '.new-';
 const ALIVE = 'alive';
 const LEDGER = 'ledger.json';
+/** Time for the last writes of a process. */
+const CLOSE_WITHIN_MS = 2_000;
 /** How often a lasting fault of the disk is logged. */
 const LOG_INTERVAL_MS = 10_000;
+
+const every = (intervalMs: number, run: () => void): (() => void) => {
+  const timer = setInterval(run, intervalMs);
+  timer.unref();
+  return () => clearInterval(timer);
+};
 
 export interface SpoolSettings {
   /** Shared by all proxies of this machine; made when it is needed. */
@@ -55,6 +63,7 @@ export interface SpoolSettings {
   /** Unix milliseconds. */
   readonly wallMs?: () => number;
   readonly nowMs?: () => number;
+  readonly every?: typeof every;
 }
 
 /** What the spool needs of those around it, once they are there. */
@@ -93,8 +102,10 @@ export class Spool {
   readonly #nowMs: () => number;
   readonly #wallMs: () => number;
   #hooks: SpoolHooks | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  #stopTicking: (() => void) | undefined;
   #ticking: Promise<void> | undefined;
+  #keeping: Promise<void> | undefined;
+  #removing: Promise<void> = Promise.resolve();
   #own: SpoolFolder | undefined;
   #takenOver: TakenOver[] = [];
   readonly #ownerOf = new Map<SpooledRecord, TakenOver>();
@@ -105,6 +116,8 @@ export class Spool {
   /** Of our own, taken and not settled. */
   #ownOpenItems = 0;
   #loggedAtMs = -Infinity;
+  /** Until then nothing is read: it failed just now. */
+  #restsUntilMs = -Infinity;
 
   /** Hops of this boot that lie on disk. */
   items = 0;
@@ -124,6 +137,7 @@ export class Spool {
 
   /** True when take() has something to look at. */
   get hasUnread(): boolean {
+    if (this.#nowMs() < this.#restsUntilMs) return false;
     return (
       this.#handedOn > 0 ||
       this.#ownIsShort ||
@@ -140,9 +154,19 @@ export class Spool {
   /** Begins to show signs of life and to look for what earlier processes left. */
   start(hooks: SpoolHooks): void {
     this.#hooks = hooks;
-    void this.tick();
-    this.#timer = setInterval(() => void this.tick(), TICK_MS);
-    this.#timer.unref();
+    this.#stopTicking = (this.#settings.every ?? every)(TICK_MS, () => void this.tick());
+  }
+
+  /**
+   * Keeps the newest ledger of this process beside what it spooled, for the process that delivers
+   * it should this one be killed. Never throws, waits for nothing.
+   */
+  keepLedger(ledger: Ledger): void {
+    const own = this.#own;
+    if (own === undefined || this.#keeping !== undefined) return;
+    this.#keeping = this.#writeLedger(own, this.#ownLedger(ledger))
+      .catch(() => undefined)
+      .finally(() => (this.#keeping = undefined));
   }
 
   /** One round of what is done every few seconds. Never rejects; rounds do not overlap. */
@@ -173,6 +197,16 @@ export class Spool {
 
   /** The oldest message that was not taken. Never rejects. Calls must not overlap. */
   async take(): Promise<Taken | undefined> {
+    try {
+      return await this.#take();
+    } catch (error) {
+      this.#restsUntilMs = this.#nowMs() + TICK_MS;
+      this.#complain('the spool cannot be read; what is in it waits there', error);
+      return undefined;
+    }
+  }
+
+  async #take(): Promise<Taken | undefined> {
     for (const one of this.#takenOver) {
       for (;;) {
         const reading = await one.folder.next();
@@ -220,11 +254,22 @@ export class Spool {
 
   /**
    * Leaves everything to the next process of this proxy. `delivered`: the closing ledger arrived.
-   * Never rejects.
+   * Never rejects; a disk that stands still is waited for at most CLOSE_WITHIN_MS.
    */
   async close(closing: Ledger, delivered: boolean): Promise<void> {
-    clearInterval(this.#timer);
+    this.#stopTicking?.();
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, CLOSE_WITHIN_MS);
+    });
+    await Promise.race([this.#close(closing, delivered), late]);
+    clearTimeout(timer);
+  }
+
+  async #close(closing: Ledger, delivered: boolean): Promise<void> {
     await this.#ticking;
+    await this.#keeping;
+    await this.#removing;
     try {
       const left = this.items > 0 || !delivered;
       if (left) this.#own ??= await this.#createOwn();
@@ -246,14 +291,10 @@ export class Spool {
   }
 
   async #tick(): Promise<void> {
-    if (this.#own !== undefined) {
-      await this.#showAlive();
-      const own = this.#own as SpoolFolder | undefined;
-      if (own !== undefined && this.#hooks !== undefined)
-        await this.#writeLedger(own, this.#ownLedger(this.#hooks.ledger())).catch(() => undefined);
-    }
+    await this.#showAlive();
     for (const one of this.#takenOver) await this.#tend(one);
     await this.#takeOverOrphans();
+    if (this.hasUnread) this.#hooks?.onFound();
   }
 
   /** Writes `alive`. When our folder is gone, another process took it while we stood still. */
@@ -291,7 +332,7 @@ export class Spool {
     await this.#writeLedger(one.folder, one.boot).catch(() => undefined);
     const last = one.finished;
     this.#hooks?.offerLedger(encodeBootLedger(one.boot, this.#wallMs()), one.bootId, () => {
-      if (last) void this.#remove(one);
+      if (last) this.#removing = this.#removing.then(() => this.#remove(one));
     });
   }
 
@@ -332,7 +373,6 @@ export class Spool {
           boot_id: boot,
           bytes: folder.bytes,
         });
-        this.#hooks?.onFound();
       } catch {
         // Another process was faster.
       }
