@@ -94,6 +94,20 @@ const responseTimeoutMs = milliseconds(1, 3_600_000)
   .default(15_000)
   .describe('Milliseconds from the end of the request to the first byte of the response.');
 
+// None: as with Envoy, an upgrade is off until a route allows it. A tunnel is past all rules of HTTP.
+const upgrades = z
+  .array(
+    z
+      .string()
+      .regex(/^[a-z0-9!#$%&'*+.^_`|~-]+$/, 'is not a protocol (lower case, as "websocket")')
+      .refine(
+        (protocol) => !/^(h2c|http|tls)$/.test(protocol),
+        'cannot be upgraded to (requests inside would pass by the routes)',
+      ),
+  )
+  .default([])
+  .describe('Protocols that a connection may be upgraded to, such as websocket; empty: none.');
+
 // 5 s: Envoy's cluster connect_timeout.
 const connectTimeoutMs = milliseconds(1, 60_000)
   .default(5_000)
@@ -289,6 +303,7 @@ const gateway = z.strictObject({
         methods,
         to: name.describe('A workload, or an external.'),
         response_timeout_ms: responseTimeoutMs,
+        upgrades,
       }),
     )
     .min(1, 'names no route (a gateway without routes answers 404 to everything)'),
@@ -303,7 +318,9 @@ const workload = z.strictObject({
   connect_timeout_ms: connectTimeoutMs,
   // Only names for http.route: a path that matches none is carried all the same, as "/*".
   routes: z
-    .array(z.strictObject({ path: template, methods, response_timeout_ms: responseTimeoutMs }))
+    .array(
+      z.strictObject({ path: template, methods, response_timeout_ms: responseTimeoutMs, upgrades }),
+    )
     .default([]),
 });
 
@@ -338,6 +355,7 @@ const external = z.strictObject({
   address,
   connect_timeout_ms: connectTimeoutMs,
   response_timeout_ms: responseTimeoutMs,
+  upgrades,
 });
 
 /** The whole mesh file. */

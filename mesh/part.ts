@@ -42,6 +42,8 @@ export interface Route {
   readonly cluster: Cluster;
   /** From the end of the request to the first byte of the response. */
   readonly response_timeout_ms: number;
+  /** Protocols, lower case, to which a connection may be upgraded. */
+  readonly upgrades: readonly string[];
 }
 
 export interface Listener {

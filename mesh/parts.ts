@@ -147,6 +147,7 @@ function gatewayListener(config: MeshConfig, gateway: GatewayConfig): Listener {
       methods: route.methods,
       cluster: clusterCalled(config, route.to),
       response_timeout_ms: route.response_timeout_ms,
+      upgrades: route.upgrades,
     })),
   };
 }
@@ -161,6 +162,7 @@ function sidecarListeners(config: MeshConfig, sidecar: SidecarConfig): Listener[
     methods: [],
     cluster: clusterCalled(config, external.name),
     response_timeout_ms: external.response_timeout_ms,
+    upgrades: external.upgrades,
   }));
   return sidecar.serves.flatMap((served) => {
     const workload = config.workloads.find((w) => w.name === served.workload)!;
@@ -204,6 +206,7 @@ function workloadRoutes(
     methods: route.methods,
     cluster,
     response_timeout_ms: route.response_timeout_ms,
+    upgrades: route.upgrades,
   }));
   const catchAll: Route = {
     ...templateOf(CATCH_ALL),
@@ -212,6 +215,7 @@ function workloadRoutes(
     cluster,
     // Envoy's route timeout, as the default of the mesh file.
     response_timeout_ms: 15_000,
+    upgrades: [],
   };
   const covered = workload.routes.some((r) => r.path === CATCH_ALL && r.methods.length === 0);
   return covered ? named : [...named, catchAll];

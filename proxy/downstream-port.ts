@@ -3,10 +3,11 @@
  * implementation. Apart, so that the two files do not import each other.
  */
 import type { Socket } from 'node:net';
+import type { Tunnel } from './tunnel.ts';
 
 /** What a deadline of the downstream connection is for. */
 export type DeadlineFor =
-  'idle' | 'head' | 'body' | 'connect' | 'response' | 'stream' | 'flush' | 'linger';
+  'idle' | 'head' | 'body' | 'connect' | 'response' | 'stream' | 'flush' | 'tunnel' | 'linger';
 
 /** What the exchange needs of the connection it belongs to. */
 export interface Downstream {
@@ -22,6 +23,8 @@ export interface Downstream {
   resumeRequest(): void;
   /** The hop is recorded; what becomes of the connection. */
   exchangeFinished(outcome: Outcome): void;
+  /** The hop is recorded, and the connection is a tunnel from now on. */
+  tunnelBegins(tunnel: Tunnel): void;
 }
 
 /**

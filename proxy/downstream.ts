@@ -5,12 +5,14 @@
  *            ┌────────── keep-alive, next request ──────────┐
  *            ▼                                              │
  *   Head ──head read──► Body ──body read──► Answer ──record─┤
- *     │                   │                                 └─close─► Linger ──► closed
+ *     │                   │                  │              └─close─► Linger ──► closed
+ *     │                   │                  └─── 101 ──► Tunnel ──────────────────►
  *     └── refused ────────┴── failed before its end ────────────────►
  *
  * Half-close: a client that ends its side before it has its answer counts as gone, as with Envoy
  * and nginx, and the upstream is closed at once. TCP cannot tell it from one that left, and a
- * stream to nobody costs more than the rare client that half-closes.
+ * stream to nobody costs more than the rare client that half-closes (docs/adr/010). In a tunnel each
+ * direction ends by itself.
  */
 import type { Socket } from 'node:net';
 import { parseRequestHead, requestLine } from './codec/request-head.ts';
@@ -23,8 +25,9 @@ import type { ListenerContext } from './listener-context.ts';
 import { CODEC_LIMITS } from './limits.ts';
 import { truncateAddress } from './request-rules.ts';
 import { FAILURES, failureOfStatus, type Failure } from './rescue.ts';
+import type { Tunnel } from './tunnel.ts';
 
-type Phase = 'head' | 'body' | 'answer' | 'linger' | 'closed';
+type Phase = 'head' | 'body' | 'answer' | 'tunnel' | 'linger' | 'closed';
 
 export class DownstreamConnection implements Downstream, Deadlined {
   readonly socket: Socket;
@@ -43,6 +46,7 @@ export class DownstreamConnection implements Downstream, Deadlined {
   /** Bytes behind the request in hand: the next requests of a pipeline. */
   #rest: Buffer | undefined;
   #lingeredBytes = 0;
+  #tunnel: Tunnel | undefined;
 
   constructor(
     socket: Socket,
@@ -62,7 +66,10 @@ export class DownstreamConnection implements Downstream, Deadlined {
     // A client that connects and says nothing is as slow as one that sends half a head.
     this.setDeadline('head', context.shared.limits.headTimeoutMs);
     socket.on('data', (bytes: Buffer) => this.#take(bytes));
-    socket.on('drain', () => this.#exchange.downstreamDrained());
+    socket.on('drain', () => {
+      if (this.#tunnel === undefined) this.#exchange.downstreamDrained();
+      else this.#tunnel.downstreamDrained();
+    });
     socket.on('end', () => this.#ended());
     // 'close' follows every error and does the work.
     socket.on('error', () => undefined);
@@ -82,19 +89,28 @@ export class DownstreamConnection implements Downstream, Deadlined {
     if (this.#phase === 'body') this.socket.resume();
   }
 
-  /** The process stops: an idle connection ends now, a busy one after its answer. */
+  /** The process stops: an idle connection ends now, a busy one after its answer, a tunnel in order. */
   drain(): void {
+    this.#tunnel?.drain();
     if (this.#phase === 'head' && !this.#exchange.active) this.socket.destroy();
   }
 
   /** The process does not wait any longer. */
   cutOff(): void {
     this.#exchange.fail('shutdown');
+    this.#tunnel?.cut('shutdown');
     this.socket.destroy();
   }
 
-  get busy(): boolean {
-    return this.#exchange.active;
+  tunnelBegins(tunnel: Tunnel): void {
+    this.#phase = 'tunnel';
+    this.#tunnel = tunnel;
+    // What the client sent behind its request, before it knew that it would be heard.
+    const early = this.#rest;
+    this.#rest = undefined;
+    if (early === undefined) return;
+    this.socket.resume();
+    tunnel.downstreamData(early);
   }
 
   exchangeFinished(outcome: Outcome): void {
@@ -146,6 +162,9 @@ export class DownstreamConnection implements Downstream, Deadlined {
       case 'flush':
         this.#exchange.fail('client_stalled');
         return;
+      case 'tunnel':
+        this.#tunnel?.cut('idle');
+        return;
       case 'idle':
       case 'linger':
         this.socket.destroy();
@@ -164,6 +183,9 @@ export class DownstreamConnection implements Downstream, Deadlined {
       }
       case 'answer':
         this.#keepRest(bytes);
+        return;
+      case 'tunnel':
+        this.#tunnel!.downstreamData(bytes);
         return;
       case 'linger':
         this.#lingeredBytes += bytes.length;
@@ -273,6 +295,10 @@ export class DownstreamConnection implements Downstream, Deadlined {
   }
 
   #ended(): void {
+    if (this.#phase === 'tunnel') {
+      this.#tunnel!.downstreamEnded();
+      return;
+    }
     if (this.#phase === 'linger' || this.#phase === 'closed') {
       this.socket.destroy();
       return;
@@ -284,6 +310,7 @@ export class DownstreamConnection implements Downstream, Deadlined {
   #closed(): void {
     this.#context.shared.deadlines.remove(this);
     this.#gone();
+    this.#tunnel?.downstreamClosed();
     this.#phase = 'closed';
     this.#onClosed(this);
   }
@@ -315,6 +342,7 @@ export class DownstreamConnection implements Downstream, Deadlined {
     } catch (error) {
       this.#context.shared.onFault(error);
       if (this.#exchange.active) this.#exchange.fail('internal');
+      else if (this.#tunnel !== undefined) this.#tunnel.cut('client');
       else this.socket.destroy();
     }
   }

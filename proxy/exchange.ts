@@ -6,43 +6,51 @@
  *     │                    │                          │ └─(pooled connection was closing)─► attempt 2
  *     └──► refuse          └──► fail ◄────────────────┘
  *
- * Every request ends in `#finish` exactly once, whatever happened to it, and is recorded there.
- * Client wait is booked from the moment when only the client can move things on: `waitBegin`.
+ * Says what happens and in which order; the parts do the work: request-body.ts and
+ * response-relay.ts carry the two messages, attempts.ts has the upstream, hop-meter.ts the record.
+ *
+ * Every request ends in `#finish` (or as a tunnel) exactly once, whatever happened to it, and is
+ * recorded there. Client wait is booked from the moment when only the client can move things on.
  */
 import type { Socket } from 'node:net';
-import { ATTEMPT_BITS, FUNCTIONS, T } from '../telemetry/hop-record.ts';
-import { BodyReader, MALFORMED } from './codec/body.ts';
+import { FUNCTIONS, T } from '../telemetry/hop-record.ts';
+import type { EncodedShape } from '../telemetry/span-writer.ts';
+import { Attempts } from './attempts.ts';
 import {
-  BODY_CHUNKED,
   BODY_LENGTH,
   BODY_NONE,
   isPresent,
   isRepeated,
   parsed,
   valueEnd,
+  valueIs,
   valueStart,
 } from './codec/fields.ts';
-import { isBlocked, writeChunk, writeContent, writeText, writtenBytes } from './codec/output.ts';
+import { isBlocked, writeText, writtenBytes } from './codec/output.ts';
 import { requestLine } from './codec/request-head.ts';
 import { FIELD } from './codec/tables.ts';
 import { HopMeter } from './hop-meter.ts';
 import type { Downstream, Outcome } from './downstream-port.ts';
 import { ShapeMemo, type CompiledRoute, type ListenerContext } from './listener-context.ts';
 import type { Peer } from './peer.ts';
-import { hashOfPath, hasDotSegment, isIdempotent } from './request-rules.ts';
+import { RequestBody, TOO_LARGE } from './request-body.ts';
+import { hashOfPath, hasDotSegment, isSafe } from './request-rules.ts';
 import {
   errorTypeOfStatus,
   FAILURES,
+  optionsAnswer,
   ownAnswer,
   type Failure,
   type FailureName,
 } from './rescue.ts';
 import { ResponseRelay, type RelayOwner } from './response-relay.ts';
 import { NO_METHOD, NO_ROUTE, type HostRoutes } from './router.ts';
-import type { UpstreamConnection, UpstreamUser } from './upstream.ts';
+import { Tunnel } from './tunnel.ts';
+import type { UpstreamUser } from './upstream.ts';
 import {
   asked,
-  attemptSpanId,
+  isCountedDown,
+  maxForwards,
   readAsked,
   readTrace,
   upstreamHead,
@@ -60,25 +68,23 @@ export class Exchange implements UpstreamUser, RelayOwner {
   readonly #context: ListenerContext;
   readonly downstream: Socket;
   readonly stripResponse: number;
+  readonly isEdge: boolean;
   readonly #meter = new HopMeter();
   readonly #record = this.#meter.record;
-  readonly #body = new BodyReader();
+  readonly #body: RequestBody;
   readonly #relay: ResponseRelay;
+  readonly #attempts: Attempts;
 
   /** Between `open` and the record. */
   active = false;
   isHead = false;
   isHttp10 = false;
+  protocols: readonly string[] = [];
   #method = '';
   #path = '';
   #hostRoutes: HostRoutes<CompiledRoute> | undefined;
   #route: CompiledRoute | undefined;
   #peer: Peer;
-  #upstream: UpstreamConnection | undefined;
-  /** Head for upstream, and where in it the parent id stands. */
-  #head = '';
-  #parentAt = 0;
-  #replayable = false;
   /** The client waits for a 100, so that its silence is not its own. */
   #awaitsContinue = false;
   #upstreamBlocked = false;
@@ -94,8 +100,11 @@ export class Exchange implements UpstreamUser, RelayOwner {
     this.#context = context;
     this.downstream = down.socket;
     this.stripResponse = context.stripResponse;
+    this.isEdge = context.isEdge;
     this.#peer = context.peers.unnamed;
+    this.#body = new RequestBody(context.shared.limits.requestBodyBytes);
     this.#relay = new ResponseRelay(this);
+    this.#attempts = new Attempts(this, this.#meter);
     this.#shapes = new ShapeMemo(context);
     this.#record.configGeneration = context.shared.generation;
   }
@@ -120,7 +129,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     this.#flushing = false;
     this.#closeAfter = false;
     this.#lateAtStartMs = shared.deadlines.lateTotalMs;
-    this.#body.start(BODY_NONE, 0);
+    this.#body.reset();
     this.#relay.start();
     shared.recorder.inFlight++;
   }
@@ -155,7 +164,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     record.bytesIn += e - s;
     this.#closeAfter = parsed.close || shared.draining;
     const { bodyKind, bodyBytes } = parsed;
-    this.#body.start(bodyKind, bodyBytes);
+    this.#body.start(bodyKind, bodyBytes, undefined);
     if (this.#body.done) record.timesMs[T.requestLast] = nowMs;
 
     const routes = asked.host === '' ? router.hostless : router.routesOf(asked.host);
@@ -164,6 +173,8 @@ export class Exchange implements UpstreamUser, RelayOwner {
     }
     this.#hostRoutes = routes;
     this.#readPeer(b);
+    // `*` asks about the server that is asked, so nobody else can answer.
+    if (asked.path === '*') return this.#answerOptions([], e);
     const route = router.match(routes, asked.path, asked.method);
     const routedMs = performance.now();
     record.phaseNs[ROUTE] = (routedMs - startMs) * 1e6;
@@ -176,27 +187,43 @@ export class Exchange implements UpstreamUser, RelayOwner {
     if (bodyKind === BODY_LENGTH && bodyBytes > shared.limits.requestBodyBytes) {
       return this.#refuse('request_body_too_large', e);
     }
+    const expects = !this.isHttp10 && isPresent(FIELD.expect);
+    if (expects && (isRepeated(FIELD.expect) || !valueIs(b, FIELD.expect, '100-continue'))) {
+      return this.#refuse('expectation_failed', e);
+    }
+    if (isCountedDown(asked.method)) {
+      // A TRACE would show a client outside what the mesh adds to its request.
+      if (context.isEdge && asked.method === 'TRACE') return this.#refuse('method_not_allowed', e);
+      const left = maxForwards(b);
+      if (Number.isNaN(left)) return this.#refuse('request_malformed', e);
+      if (left === 0) {
+        if (asked.method === 'TRACE') return this.#refuse('method_not_allowed', e);
+        return this.#answerOptions(router.methodsFor(routes, asked.path), e);
+      }
+    }
 
     const restarted = readTrace(b, context.isEdge, record);
     const tracedMs = performance.now();
     record.phaseNs[TRACE_CONTEXT] = (tracedMs - routedMs) * 1e6;
     writeUpstreamHead(b, head, s, context, route, record, restarted, this.#down.forwardedLines);
-    this.#head = upstreamHead.text;
-    this.#parentAt = upstreamHead.parentAt;
-    this.#awaitsContinue = !this.isHttp10 && isPresent(FIELD.expect);
-    this.#replayable = bodyKind === BODY_NONE && isIdempotent(this.#method);
+    const { text, parentAt, trailers } = upstreamHead;
+    this.protocols = upstreamHead.protocols;
+    this.#awaitsContinue = expects;
+    if (trailers !== undefined) this.#body.start(bodyKind, bodyBytes, trailers);
 
     if (!route.runtime.enter()) return this.#refuse('upstream_overflow', e);
     const sendMs = performance.now();
     record.phaseNs[HYGIENE] = (sendMs - tracedMs) * 1e6;
-    this.#startAttempt(route.runtime.take(), sendMs);
-    return this.#sendBody(b, e, n, nowMs, this.#head);
+    const repeatable = bodyKind === BODY_NONE && isSafe(this.#method);
+    const upstream = this.#attempts.first(route, text, parentAt, repeatable, sendMs);
+    if (!upstream.connected) this.#down.setDeadline('connect', route.cluster.connect_timeout_ms);
+    return this.#sendBody(b, e, n, nowMs, text);
   }
 
   /** Bytes of the request body: b[0, n). Returns as `begin` does. */
   requestData(b: Buffer, n: number): number {
     // Answered already, and only the client is still to take it: the rest is of no use.
-    if (this.#upstream === undefined) return n;
+    if (this.#attempts.upstream === undefined) return n;
     const nowMs = performance.now();
     this.#meter.waitEnd(nowMs);
     this.#awaitsContinue = false;
@@ -213,7 +240,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     if (!this.active) return;
     const nowMs = performance.now();
     const record = this.#record;
-    this.#dropUpstream(nowMs);
+    this.#attempts.drop(nowMs);
     record.flags |= failure.flagBit;
     record.errorType = failure.name;
     if (failure.status === 0 || this.#relay.begun || this.#flushing) {
@@ -229,11 +256,8 @@ export class Exchange implements UpstreamUser, RelayOwner {
     const allow =
       failure.status === 405 && this.#hostRoutes !== undefined
         ? this.#context.router.methodsFor(this.#hostRoutes, this.#path)
-        : undefined;
-    writeText(this.downstream, ownAnswer(failure, this.isHead, this.#closeAfter, allow));
-    record.timesMs[T.downstreamFirst] = nowMs;
-    record.bytesOut += writtenBytes;
-    this.#flush();
+        : [];
+    this.#answer(ownAnswer(failure, this.isHead, this.#closeAfter, allow), nowMs);
   }
 
   /** Ends a hop whose head could not be read to its end; `method` is what it began with. */
@@ -253,7 +277,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     if (!this.#downstreamBlocked || this.#flushing) return;
     this.#downstreamBlocked = false;
     this.#meter.waitEnd(performance.now());
-    this.#upstream?.socket.resume();
+    this.#attempts.upstream?.socket.resume();
     this.#streamGoesOn();
   }
 
@@ -287,13 +311,15 @@ export class Exchange implements UpstreamUser, RelayOwner {
   }
 
   upstreamEnded(errorCode: string): void {
-    const upstream = this.#upstream;
+    const { upstream } = this.#attempts;
     if (upstream === undefined) return;
     if (errorCode === '' && this.#relay.endOfConnection()) return;
-    const pooled = (this.#meter.attempt.bits & ATTEMPT_BITS.pooled) !== 0;
     if (!upstream.connected) this.fail('upstream_connect_failed');
-    else if (pooled && this.#replayable && !this.#meter.answered) this.#replay();
-    else this.fail(errorCode === 'ECONNRESET' ? 'upstream_reset' : 'upstream_closed');
+    else if (this.#attempts.mayGoAgain) {
+      this.#relay.start();
+      this.#attempts.again(performance.now());
+      this.#down.setDeadline('connect', this.#route!.cluster.connect_timeout_ms);
+    } else this.fail(errorCode === 'ECONNRESET' ? 'upstream_reset' : 'upstream_closed');
   }
 
   // ---- RelayOwner
@@ -327,19 +353,47 @@ export class Exchange implements UpstreamUser, RelayOwner {
     this.#record.bytesOut += bytes;
     if (taken || this.#downstreamBlocked) return;
     this.#downstreamBlocked = true;
-    this.#upstream?.socket.pause();
+    this.#attempts.upstream?.socket.pause();
     this.#meter.waitBegin(performance.now());
     this.#down.setDeadline('flush', this.#context.shared.limits.streamIdleTimeoutMs);
   }
 
   responseComplete(reusable: boolean): void {
-    this.#meter.endAttempt(this.#record.timesMs[T.responseLast]!);
-    const upstream = this.#upstream!;
-    this.#upstream = undefined;
-    this.#route!.runtime.leave();
-    // A paused connection may hold bytes that nobody has seen.
-    upstream.release(reusable && this.#body.done && !this.#downstreamBlocked);
+    this.#attempts.complete(
+      this.#record.timesMs[T.responseLast]!,
+      // A paused connection may hold bytes that nobody has seen.
+      reusable && this.#body.done && !this.#downstreamBlocked,
+    );
     this.#flush();
+  }
+
+  protocolSwitched(head: string, b: Buffer, p: number, n: number): void {
+    const nowMs = performance.now();
+    const record = this.#record;
+    record.status = SWITCHING_PROTOCOLS;
+    record.answeredBy = 'upstream';
+    record.streamClass = 'tunnel';
+    record.timesMs[T.downstreamFirst] = nowMs;
+    this.#meter.attempt.status = SWITCHING_PROTOCOLS;
+    const { runtime } = this.#route!;
+    const upstream = this.#attempts.detach(record.timesMs[T.responseLast]!);
+    writeText(this.downstream, head);
+    record.bytesOut += writtenBytes;
+    const shape = this.#recordHop(nowMs);
+    const tunnel = new Tunnel({
+      downstream: this.downstream,
+      upstream,
+      context: this.#context,
+      shape,
+      hop: record,
+      byteSeen: () =>
+        this.#down.setDeadline('tunnel', this.#context.shared.limits.tunnelIdleTimeoutMs),
+      onEnded: () => runtime.leave(),
+    });
+    // What came behind the 101 is of the tunnel already.
+    if (n > p) tunnel.upstreamData(b.subarray(p, n), n - p);
+    this.#down.tunnelBegins(tunnel);
+    if (this.#context.shared.draining) tunnel.drain();
   }
 
   responseInvalid(): void {
@@ -362,15 +416,29 @@ export class Exchange implements UpstreamUser, RelayOwner {
     return e;
   }
 
+  /** Answers OPTIONS by ourselves. Returns as `#refuse` does. */
+  #answerOptions(methods: readonly string[], e: number): number {
+    this.#record.status = NO_CONTENT;
+    this.#record.answeredBy = 'proxy';
+    if (!this.#body.done || this.isHttp10) this.#closeAfter = true;
+    this.#answer(optionsAnswer(methods, this.#closeAfter), performance.now());
+    return e;
+  }
+
   /** Sends `prefix` and what of b[p, n) belongs to the body, in one write where it can. */
   #sendBody(b: Buffer, p: number, n: number, nowMs: number, prefix: string): number {
     const body = this.#body;
     const record = this.#record;
-    const { socket, connected } = this.#upstream!;
+    const { socket, connected } = this.#attempts.upstream!;
     if (body.done) writeText(socket, prefix);
     else {
-      const at = this.#forwardBody(socket, b, p, n, prefix);
-      if (at < 0) return n;
+      const at = body.forward(socket, b, p, n, prefix);
+      if (at < 0) {
+        record.bytesIn += n - p;
+        this.fail(at === TOO_LARGE ? 'request_body_too_large' : 'request_malformed');
+        return n;
+      }
+      record.bytesIn += at - p;
       p = at;
     }
     const sentMs = performance.now();
@@ -384,29 +452,6 @@ export class Exchange implements UpstreamUser, RelayOwner {
       // It is the upstream that does not read, so it is the upstream that is late.
       if (connected) this.#awaitResponse();
     } else if (connected) this.#awaitClient(sentMs);
-    return p;
-  }
-
-  /** Returns the position after what was sent, or -1 when that ended the hop. */
-  #forwardBody(socket: Socket, b: Buffer, p: number, n: number, prefix: string): number {
-    const body = this.#body;
-    // More than one turn only when thousands of tiny chunks came in one read.
-    do {
-      const at = body.feed(b, p, n);
-      if (at === MALFORMED) {
-        this.fail('request_malformed');
-        return -1;
-      }
-      this.#record.bytesIn += at - p;
-      p = at;
-      if (body.totalBytes > this.#context.shared.limits.requestBodyBytes) {
-        this.fail('request_body_too_large');
-        return -1;
-      }
-      if (body.kind === BODY_CHUNKED) writeChunk(socket, prefix, b, body.done);
-      else writeContent(socket, prefix, b, '');
-      prefix = '';
-    } while (p < n && !body.done);
     return p;
   }
 
@@ -428,43 +473,6 @@ export class Exchange implements UpstreamUser, RelayOwner {
 
   #streamGoesOn(): void {
     this.#down.setDeadline('stream', this.#context.shared.limits.streamIdleTimeoutMs);
-  }
-
-  // ---- attempts
-
-  #startAttempt(upstream: UpstreamConnection, nowMs: number): void {
-    const { cluster } = this.#route!;
-    this.#meter.startAttempt(nowMs, cluster.meshed, upstream.connected);
-    this.#upstream = upstream;
-    upstream.use(this);
-    if (!upstream.connected) this.#down.setDeadline('connect', cluster.connect_timeout_ms);
-  }
-
-  /**
-   * A kept connection was closed under us before any byte of an answer: a request that has no body
-   * and may be repeated goes once more (RFC 9112 9.3.1), to a new connection, so that a second stale
-   * one is not met.
-   */
-  #replay(): void {
-    const nowMs = performance.now();
-    this.#meter.endAttempt(nowMs);
-    this.#upstream!.release(false);
-    this.#relay.start();
-    const upstream = this.#route!.runtime.connect();
-    this.#startAttempt(upstream, nowMs);
-    const parentId = attemptSpanId(this.#record.spanId, this.#record.attemptCount);
-    const head = this.#head;
-    this.#head = head.slice(0, this.#parentAt) + parentId + head.slice(this.#parentAt + 16);
-    writeText(upstream.socket, this.#head);
-  }
-
-  #dropUpstream(nowMs: number): void {
-    const upstream = this.#upstream;
-    if (upstream === undefined) return;
-    this.#upstream = undefined;
-    this.#meter.endAttempt(nowMs);
-    this.#route!.runtime.leave();
-    upstream.release(false);
   }
 
   // ---- the end
@@ -489,13 +497,32 @@ export class Exchange implements UpstreamUser, RelayOwner {
     });
   }
 
+  #answer(text: string, nowMs: number): void {
+    writeText(this.downstream, text);
+    this.#record.timesMs[T.downstreamFirst] = nowMs;
+    this.#record.bytesOut += writtenBytes;
+    this.#flush();
+  }
+
   #finish(nowMs: number, outcome: Outcome): void {
+    this.#recordHop(nowMs);
+    this.#down.exchangeFinished(outcome === 'keep' && !this.#body.done ? 'close' : outcome);
+  }
+
+  #recordHop(nowMs: number): EncodedShape {
     const record = this.#record;
     const { shared, lane } = this.#context;
     this.#meter.waitEnd(nowMs);
     this.active = false;
     this.#flushing = false;
     record.timesMs[T.downstreamLast] = nowMs;
+    // NaN, where nothing was sent, is not longer than anything.
+    if (
+      nowMs - record.timesMs[T.downstreamFirst]! > shared.limits.streamAfterMs &&
+      record.streamClass === ''
+    ) {
+      record.streamClass = 'stream';
+    }
     record.loopDelayMs = shared.deadlines.lateTotalMs - this.#lateAtStartMs;
     record.clientAddress = this.#down.truncatedAddress;
     shared.recorder.inFlight--;
@@ -504,8 +531,10 @@ export class Exchange implements UpstreamUser, RelayOwner {
     const host = route === undefined || route.hosts.length === 0 ? '' : this.#hostRoutes!.host;
     const shape = this.#shapes.of(route, this.#peer, this.#method, this.isHttp10, host);
     shared.recorder.record(lane, shape, record);
-    this.#down.exchangeFinished(outcome === 'keep' && !this.#body.done ? 'close' : outcome);
+    return shape;
   }
 }
 
 const NOTHING = Buffer.alloc(0);
+const NO_CONTENT = 204;
+const SWITCHING_PROTOCOLS = 101;

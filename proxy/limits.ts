@@ -22,6 +22,8 @@ export const CODEC_LIMITS = {
   chunkExtensionBytes: 256,
   /** Trailer section; a quarter of a head. */
   trailerBytes: 4_096,
+  /** Distinct trailer fields forwarded. gRPC and checksums use at most four; the rest is dropped. */
+  trailerNames: 32,
   /** Interim responses (1xx) before a final one. Two (100, 103) are in use; more is a loop. */
   interimResponses: 16,
 } as const;
@@ -34,6 +36,12 @@ export interface Limits {
   readonly bodyIdleTimeoutMs: number;
   /** Longest pause within a response body, and for a client to take bytes that wait. Envoy's stream idle. */
   readonly streamIdleTimeoutMs: number;
+  /** An answer that flows for longer than this is a stream and enters no latency quantile. */
+  readonly streamAfterMs: number;
+  /** Longest time without a byte in either direction of a tunnel. Envoy's stream idle timeout. */
+  readonly tunnelIdleTimeoutMs: number;
+  /** How often a tunnel's bytes are recorded: the minute that the rollups count in. */
+  readonly tunnelIntervalMs: number;
   /** A kept downstream connection without a request. Above a browser's usual think time. */
   readonly clientIdleTimeoutMs: number;
   /** A pooled upstream connection. Below the 5 s after which Node's servers close theirs. */
@@ -59,6 +67,9 @@ export const DEFAULT_LIMITS: Limits = {
   headTimeoutMs: 10_000,
   bodyIdleTimeoutMs: 30_000,
   streamIdleTimeoutMs: 300_000,
+  streamAfterMs: 60_000,
+  tunnelIdleTimeoutMs: 300_000,
+  tunnelIntervalMs: 60_000,
   clientIdleTimeoutMs: 60_000,
   upstreamIdleTimeoutMs: 4_000,
   lingerTimeoutMs: 2_000,

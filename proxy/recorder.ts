@@ -16,6 +16,7 @@ import {
   type ResourceSettings,
   type SpanWriter,
 } from '../telemetry/span-writer.ts';
+import type { TunnelRecord } from '../telemetry/tunnel-span.ts';
 import type { ExportQueue } from '../transport/export-queue.ts';
 
 /**
@@ -80,6 +81,11 @@ export class Recorder {
     record.seq = ++this.#seq;
     this.#attempts += record.attemptCount;
     this.#writer.write(lane, shape, record);
+  }
+
+  /** Takes an interval of a tunnel: no hop, so it has no sequence number. Keeps nothing of it. */
+  recordTunnel(lane: number, shape: EncodedShape, record: TunnelRecord): void {
+    this.#writer.writeTunnel(lane, shape, record);
   }
 
   /** Begins to flush and to send ledgers by the clock. */

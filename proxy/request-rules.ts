@@ -12,10 +12,13 @@ export function hasDotSegment(path: string): boolean {
   return DOT_SEGMENT.test(path);
 }
 
-/** Methods that may be repeated without harm (RFC 9110 9.2.2). */
-const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE', 'QUERY']);
+/**
+ * Safe methods (RFC 9110 9.2.1): a server that got one twice has changed nothing by it. PUT and
+ * DELETE may be repeated too, but the second answer can differ (404 for what the first deleted).
+ */
+const SAFE = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'QUERY']);
 
-export const isIdempotent = (method: string): boolean => IDEMPOTENT.has(method);
+export const isSafe = (method: string): boolean => SAFE.has(method);
 
 /** Stands for a raw path in the record where the mesh file asks for hashes: 64 bits, hexadecimal. */
 export const hashOfPath = (path: string): string => hash('sha256', path, 'hex').slice(0, 16);

@@ -12,6 +12,7 @@ export type FailureName =
   | 'request_target_too_long'
   | 'request_body_too_large'
   | 'request_timeout'
+  | 'expectation_failed'
   | 'method_not_implemented'
   | 'version_not_supported'
   | 'upstream_connect_failed'
@@ -88,6 +89,14 @@ const TABLE: readonly Failure[] = [
     'the request body is too large',
   ),
   failure('request_timeout', 408, 'Request Timeout', 'DT', 'the request did not arrive in time'),
+  failure(
+    'expectation_failed',
+    417,
+    'Expectation Failed',
+    '',
+    'only 100-continue can be expected',
+    true,
+  ),
   failure('method_not_implemented', 501, 'Not Implemented', 'DPE', 'the method is not known'),
   failure(
     'version_not_supported',
@@ -192,18 +201,30 @@ export function failureOfStatus(status: number): Failure {
 /** Error type of an answer of the upstream: the class of a server error, else none. */
 export const errorTypeOfStatus = (status: number): string => (status >= 500 ? '5xx' : '');
 
-/** The whole message of an answer of our own. `allow`: methods of the route, for a 405. */
+/** What any route may take that names no methods. */
+const ANY_METHOD = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH', 'QUERY'];
+
+/** Value of `Allow`: methods of the route, or those of HTTP where it names none. */
+const allowed = (methods: readonly string[]): string =>
+  (methods.length === 0 ? ANY_METHOD : methods).join(', ');
+
+/** Our own answer to OPTIONS that asks about the proxy itself, or must go no further. */
+export const optionsAnswer = (methods: readonly string[], close: boolean): string =>
+  `HTTP/1.1 204 No Content\r\nallow: ${allowed(methods)}\r\n` +
+  (close ? 'connection: close\r\n\r\n' : '\r\n');
+
+/** The whole message of an answer of our own. `allow`: methods of the routes, for a 405. */
 export function ownAnswer(
   failure: Failure,
   isHead: boolean,
   close: boolean,
-  allow: readonly string[] | undefined,
+  allow: readonly string[],
 ): string {
   const text = failure.text + '\n';
   return (
     `HTTP/1.1 ${failure.status} ${failure.reason}\r\n` +
     `content-type: text/plain\r\ncontent-length: ${text.length}\r\n` +
-    (allow === undefined ? '' : `allow: ${allow.join(', ')}\r\n`) +
+    (failure.status === 405 ? `allow: ${allowed(allow)}\r\n` : '') +
     (close ? 'connection: close\r\n' : '') +
     `\r\n${isHead ? '' : text}`
   );

@@ -3,6 +3,7 @@
  * exchange, made ready for each attempt by `start`. Decides nothing about failures; it names them.
  *
  *   head of 1xx ──► passed on (HTTP/1.1 clients), again head
+ *   head of 101 ──► a tunnel, where the request asked for that protocol; else no valid answer
  *   final head  ──► body: none | Content-Length | chunked | until close ──► complete
  *
  * A body that the upstream did not finish is never given an end that looks clean.
@@ -14,7 +15,9 @@ import {
   BODY_LENGTH,
   BODY_NONE,
   BODY_UNTIL_CLOSE,
+  isNominated,
   isPresent,
+  joinedValue,
   keptLines,
   MORE,
   parsed,
@@ -23,6 +26,7 @@ import {
 import { writeChunk, writeContent, writeText, writtenBytes } from './codec/output.ts';
 import { parseResponseHead, statusLine } from './codec/response-head.ts';
 import { FIELD } from './codec/tables.ts';
+import { announcedTrailers, trailerLine } from './codec/trailers.ts';
 import { CODEC_LIMITS } from './limits.ts';
 
 /** What the relay needs of the exchange it belongs to. */
@@ -31,6 +35,10 @@ export interface RelayOwner {
   readonly isHttp10: boolean;
   readonly downstream: Socket;
   readonly stripResponse: number;
+  /** The answer leaves the mesh. */
+  readonly isEdge: boolean;
+  /** Protocols, lower case, that the request asked to change to. */
+  readonly protocols: readonly string[];
   /**
    * A final head arrived; called before anything of it is sent. `endsByClose`: only the end of the
    * connection can end this answer. True when the connection must end after it, for whatever reason.
@@ -42,6 +50,11 @@ export interface RelayOwner {
   sentDownstream(bytes: number, taken: boolean): void;
   /** The whole answer was handed over. `reusable`: the upstream connection ended exactly with it. */
   responseComplete(reusable: boolean): void;
+  /**
+   * A 101 that the request asked for: `head` is all that goes to the client before the tunnel, and
+   * b[p, n) the first that came through it.
+   */
+  protocolSwitched(head: string, b: Buffer, p: number, n: number): void;
   /** The upstream sent what is no valid answer. */
   responseInvalid(): void;
 }
@@ -94,8 +107,11 @@ export class ResponseRelay {
         }
         const head = b.toString('latin1', p, end);
         if (statusLine.status < 200) {
-          // 101 would make a tunnel that nobody asked for: we never send Upgrade.
-          if (statusLine.status === 101 || ++this.#interims > CODEC_LIMITS.interimResponses) {
+          if (statusLine.status === 101) {
+            this.#switch(b, head, p, end, n, prefix);
+            return;
+          }
+          if (++this.#interims > CODEC_LIMITS.interimResponses) {
             this.#owner.responseInvalid();
             return;
           }
@@ -118,6 +134,19 @@ export class ResponseRelay {
     }
     this.#owner.responseComplete(false);
     return true;
+  }
+
+  /** A tunnel to a protocol that nobody asked for would be one past all rules: that is nonsense. */
+  #switch(b: Buffer, head: string, p: number, end: number, n: number, prefix: string): void {
+    const owner = this.#owner;
+    const protocol = isNominated('upgrade') ? joinedValue(b, FIELD.upgrade) : '';
+    if (!owner.protocols.includes(protocol.toLowerCase())) {
+      owner.responseInvalid();
+      return;
+    }
+    const lines = this.#lines(b, head, p) + `upgrade: ${protocol}\r\nconnection: upgrade\r\n\r\n`;
+    this.begun = true;
+    owner.protocolSwitched(prefix + lines, b, end, n);
   }
 
   #sendInterim(heads: string): void {
@@ -153,7 +182,7 @@ export class ResponseRelay {
       if (at === MALFORMED) return MALFORMED;
       p = at;
       const taken = this.#chunkedOut
-        ? writeChunk(downstream, prefix, b, body.done)
+        ? writeChunk(downstream, prefix, b, body.done, body.trailerLines)
         : writeContent(downstream, prefix, b, '');
       prefix = '';
       this.begun = true;
@@ -165,18 +194,25 @@ export class ResponseRelay {
 
   /** Status line in our version with the reason as received, and the fields that go on. */
   #lines(b: Buffer, head: string, base: number): string {
-    const statusAndReason = head.slice(9, statusLine.end - base);
-    return 'HTTP/1.1 ' + statusAndReason + keptLines(b, head, base, this.#owner.stripResponse);
+    const end = statusLine.end - base;
+    // `HTTP/1.1 200` CR LF: without the blank that RFC 9112 4 asks for.
+    const status = end === 14 ? head.slice(9, 12) + ' \r\n' : head.slice(9, end);
+    return 'HTTP/1.1 ' + status + keptLines(b, head, base, this.#owner.stripResponse);
   }
 
   #finalHead(b: Buffer, head: string, base: number): string {
     const { status } = statusLine;
     const { isHead, isHttp10 } = this.#owner;
     this.#headRead = true;
-    const bodiless = isHead || status === 204 || status === 304;
+    // A 204 and a 205 have no content (RFC 9110 15.3.5, 15.3.6): an upstream that announces some all
+    // the same may still send it, so its connection is not used again.
+    const isEmpty = status === 204 || status === 205;
+    const announcesBody = parsed.bodyKind === BODY_CHUNKED || parsed.bodyBytes > 0;
+    const bodiless = isHead || isEmpty || status === 304;
     let kind = BODY_NONE;
     if (!bodiless) kind = parsed.bodyKind === BODY_NONE ? BODY_UNTIL_CLOSE : parsed.bodyKind;
-    this.#keepUpstream = !parsed.close && kind !== BODY_UNTIL_CLOSE;
+    this.#keepUpstream =
+      !parsed.close && kind !== BODY_UNTIL_CLOSE && !(isEmpty && !isHead && announcesBody);
     // HTTP/1.0 knows no chunks: there such a body ends with the connection.
     const unsized = kind === BODY_CHUNKED || kind === BODY_UNTIL_CLOSE;
     this.#chunkedOut = unsized && !isHttp10;
@@ -186,13 +222,23 @@ export class ResponseRelay {
       valueBegins(b, FIELD.contentType, 'text/event-stream');
     const close = this.#owner.responseBegins(status, isStream, unsized && isHttp10);
     let framing = '';
-    // A 204 has no length (RFC 9110 8.6); HEAD and 304 tell that of the answer they stand for.
-    if (parsed.bodyKind === BODY_LENGTH && status !== 204) {
+    // A 204 has no length (RFC 9110 8.6), a 205 one of 0; HEAD and 304 tell that of the answer they
+    // stand for.
+    if (status === 205) framing = 'content-length: 0\r\n';
+    else if (parsed.bodyKind === BODY_LENGTH && status !== 204) {
       framing = `content-length: ${parsed.bodyBytes}\r\n`;
-    } else if (this.#chunkedOut || (isHead && parsed.bodyKind === BODY_CHUNKED && !isHttp10)) {
+    } else if (
+      this.#chunkedOut ||
+      (isHead && !isEmpty && parsed.bodyKind === BODY_CHUNKED && !isHttp10)
+    ) {
       framing = 'transfer-encoding: chunked\r\n';
     }
-    this.#body.start(kind, parsed.bodyBytes);
+    let trailers: ReadonlySet<string> | undefined;
+    if (this.#chunkedOut && kind === BODY_CHUNKED) {
+      trailers = announcedTrailers(b, this.#owner.isEdge);
+      framing += trailerLine(trailers);
+    }
+    this.#body.start(kind, parsed.bodyBytes, trailers);
     let connection = '';
     if (close) connection = 'connection: close\r\n';
     else if (isHttp10) connection = 'connection: keep-alive\r\n';

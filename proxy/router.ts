@@ -3,6 +3,7 @@
  * mesh file wins. Indexed by host and by the first path segment, so that the cost of a request does
  * not grow with the number of routes; hosts are checked once per distinct value.
  */
+import { isIPv6 } from 'node:net';
 import type { Route } from '../mesh/part.ts';
 
 /** Routes that one host can reach, by first segment of the path. */
@@ -19,8 +20,10 @@ export const NO_ROUTE = 'no_route';
 /** A route takes host and path, but not the method. */
 export const NO_METHOD = 'no_method';
 
-/** Characters of an authority's host (RFC 3986 3.2.2) and port; no user information. */
-const AUTHORITY = /^([A-Za-z0-9\-._~!$&'()*+,;=%]+|\[[0-9a-fA-F:.]+\])(?::[0-9]{0,5})?$/;
+/** Host (RFC 3986 3.2.2) and port of an authority; no user information. */
+const AUTHORITY =
+  /^((?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+|\[([0-9a-fA-F:.]+)\])(?::([0-9]{0,5}))?$/;
+const PORT_MAX = 65_535;
 const REST = '**';
 const ONE = '{}';
 
@@ -45,7 +48,7 @@ export class Router<R extends Route> {
   routesOf(hostValue: string): HostRoutes<R> | undefined {
     const kept = this.#seen.get(hostValue);
     if (kept !== undefined) return kept;
-    const host = AUTHORITY.exec(hostValue)?.[1]?.toLowerCase();
+    const host = hostOf(hostValue);
     if (host === undefined) return undefined;
     const found = this.#named.get(host) ?? this.#anyHost;
     // A client can make up hosts: the cache starts over instead of growing.
@@ -105,6 +108,14 @@ export class Router<R extends Route> {
       others: reachable.filter(isOpen),
     };
   }
+}
+
+/** Lower-case host of an authority, without port; undefined when it is no valid one. */
+export function hostOf(authority: string): string | undefined {
+  const [, host, address, port] = AUTHORITY.exec(authority) ?? [];
+  if (host === undefined || Number(port ?? 0) > PORT_MAX) return undefined;
+  if (address !== undefined && !isIPv6(address)) return undefined;
+  return host.toLowerCase();
 }
 
 /** True when the path (beginning with `/`) fits the segments of a template. */

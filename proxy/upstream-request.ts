@@ -4,27 +4,41 @@
  * parsed.
  */
 import {
+  BODY_CHUNKED,
   BODY_LENGTH,
   BODY_NONE,
+  isNominated,
   isPresent,
   isRepeated,
   joinedValue,
   keptLines,
+  listOf,
   parsed,
   valueEnd,
   valueStart,
 } from './codec/fields.ts';
 import { requestLine } from './codec/request-head.ts';
 import { FIELD, STRIP } from './codec/tables.ts';
+import { announcedTrailers, trailerLine } from './codec/trailers.ts';
 import type { HopRecord } from '../telemetry/hop-record.ts';
 import type { CompiledRoute, ListenerContext } from './listener-context.ts';
+import { hostOf } from './router.ts';
 import { hexOfFlags, hexOfWord, incoming, parseTraceparent } from './trace-context.ts';
 
+const NO_PROTOCOLS: readonly string[] = [];
 /** Stands for an empty Host, which is no authority and is refused as one. */
 const EMPTY_HOST = '?';
 
-/** The head just written: text, and where in it the parent id of 16 digits stands. */
-export const upstreamHead = { text: '', parentAt: 0 };
+/** The head just written. */
+export const upstreamHead = {
+  text: '',
+  /** Where in it the parent id of 16 digits stands. */
+  parentAt: 0,
+  /** Trailer fields of the body that may pass. */
+  trailers: undefined as ReadonlySet<string> | undefined,
+  /** Protocols, lower case, of which the upstream may choose one by a 101; none: it may not. */
+  protocols: NO_PROTOCOLS,
+};
 
 /** What was read from the start line. */
 export const asked = {
@@ -33,7 +47,10 @@ export const asked = {
   path: '',
   /** `METHOD target`, in origin form. */
   startLine: '',
-  /** The authority asked for: that of an absolute target, else Host; '' when there is none. */
+  /**
+   * The authority asked for: that of an absolute target, else Host; '' when there is none. One that
+   * is no authority stands here too when it is the Host beside an absolute target: it is refused.
+   */
   host: '',
 };
 
@@ -49,13 +66,28 @@ export function readAsked(b: Buffer, head: string, s: number): void {
       : '';
     return;
   }
-  // `http://host?x` has an empty path, which is `/` (RFC 9112 3.2.1).
+  // `http://host?x` has an empty path, which is `/` (RFC 9112 3.2.1); with OPTIONS and nothing at
+  // all behind the host it is `*` (3.2.4).
   const pathStart = targetStart + authorityBytes;
+  if (pathStart === targetEnd && asked.method === 'OPTIONS') {
+    asked.path = '*';
+    asked.startLine = 'OPTIONS *';
+    asked.host = targetAuthority(head, s, pathStart);
+    return;
+  }
   const slash = b[pathStart] === 47 ? '' : '/';
   asked.path = slash + head.slice(pathStart - s, queryStart - s);
   asked.startLine = `${asked.method} ${slash}${head.slice(pathStart - s, targetEnd - s)}`;
-  // The authority of the target counts, and replaces Host (RFC 9112 3.2.2).
-  asked.host = head.slice(targetStart + 'http://'.length - s, pathStart - s);
+  asked.host = targetAuthority(head, s, pathStart);
+}
+
+/** The authority of the target counts, and replaces Host (RFC 9112 3.2.2), which must be valid. */
+function targetAuthority(head: string, s: number, pathStart: number): string {
+  if (isPresent(FIELD.host)) {
+    const host = head.slice(valueStart(FIELD.host) - s, valueEnd(FIELD.host) - s);
+    if (hostOf(host) === undefined) return host || EMPTY_HOST;
+  }
+  return head.slice(requestLine.targetStart + 'http://'.length - s, pathStart - s);
 }
 
 /**
@@ -94,6 +126,13 @@ export function writeUpstreamHead(
   if (restarted) strip |= STRIP.traceRestart;
   if (requestLine.isHttp10) strip |= STRIP.http10;
   if (ownHost) strip |= STRIP.authority;
+  let special = '';
+  upstreamHead.trailers = undefined;
+  upstreamHead.protocols = NO_PROTOCOLS;
+  if (hasSpecial()) {
+    special = specialLines(b, context, route);
+    if (isPresent(FIELD.maxForwards) && isCountedDown(asked.method)) strip |= STRIP.maxForwards;
+  }
   let out = asked.startLine + ' HTTP/1.1\r\n' + keptLines(b, head, s, strip);
   // A request of HTTP/1.0 without any host: the upstream speaks 1.1 and must get one.
   if (ownHost) out += `host: ${asked.host === '' ? route.cluster.name : asked.host}\r\n`;
@@ -111,10 +150,62 @@ export function writeUpstreamHead(
     if (asked.host !== '') out += 'x-forwarded-host: ' + asked.host + '\r\n';
     out += 'x-request-id: ' + trace + '\r\n';
   }
+  out += special;
   if (parsed.bodyKind === BODY_NONE) out += '\r\n';
   else if (parsed.bodyKind === BODY_LENGTH) out += `content-length: ${parsed.bodyBytes}\r\n\r\n`;
   else out += 'transfer-encoding: chunked\r\n\r\n';
   upstreamHead.text = out;
+}
+
+/** Methods whose Max-Forwards a proxy counts down (RFC 9110 7.6.2). */
+export const isCountedDown = (method: string): boolean =>
+  method === 'OPTIONS' || method === 'TRACE';
+
+/** Max-Forwards of the head just parsed: -1 when it has none, NaN when it is no number. */
+export function maxForwards(b: Buffer): number {
+  if (!isPresent(FIELD.maxForwards)) return -1;
+  const value = joinedValue(b, FIELD.maxForwards);
+  return /^[0-9]{1,9}$/.test(value) ? Number(value) : NaN;
+}
+
+function hasSpecial(): boolean {
+  const { at } = parsed;
+  return (at[FIELD.te]! | at[FIELD.upgrade]! | at[FIELD.trailer]! | at[FIELD.maxForwards]!) !== 0;
+}
+
+/**
+ * Lines about this connection and the next, which we set anew after the client's were stripped: that
+ * it takes trailers, which protocols it would change to, which trailers will come. TE and Upgrade
+ * are believed only where Connection nominates them, as RFC 9110 asks of their senders.
+ */
+function specialLines(b: Buffer, context: ListenerContext, route: CompiledRoute): string {
+  let lines = '';
+  let options = '';
+  if (isPresent(FIELD.te) && isNominated('te') && listOf(b, FIELD.te).includes('trailers')) {
+    lines += 'te: trailers\r\n';
+    options = 'te';
+  }
+  if (isPresent(FIELD.upgrade) && isNominated('upgrade') && route.upgrades.length > 0) {
+    // With a body behind it, both sides would have to agree where the new protocol begins.
+    if (parsed.bodyKind === BODY_NONE && !requestLine.isHttp10) {
+      const protocols = listOf(b, FIELD.upgrade).filter((p) => route.upgrades.includes(p));
+      if (protocols.length > 0) {
+        upstreamHead.protocols = protocols;
+        lines += `upgrade: ${protocols.join(', ')}\r\n`;
+        options += options === '' ? 'upgrade' : ', upgrade';
+      }
+    }
+  }
+  if (options !== '') lines += `connection: ${options}\r\n`;
+  if (parsed.bodyKind === BODY_CHUNKED) {
+    upstreamHead.trailers = announcedTrailers(b, context.isEdge);
+    lines += trailerLine(upstreamHead.trailers);
+  }
+  if (isCountedDown(asked.method)) {
+    const left = maxForwards(b);
+    if (left > 0) lines += `max-forwards: ${left - 1}\r\n`;
+  }
+  return lines;
 }
 
 /** Span id of attempt n, hexadecimal: the hop's XOR n. */

@@ -20,7 +20,7 @@ export interface UpstreamUser {
   upstreamDrained(): void;
   /**
    * Nothing more will come. `errorCode` is '' when the other side ended in order, else an errno
-   * name such as ECONNREFUSED. May be called twice.
+   * name such as ECONNREFUSED. Called when the other side ends and again when the socket is closed.
    */
   upstreamEnded(errorCode: string): void;
 }
@@ -50,6 +50,8 @@ export class UpstreamConnection implements Deadlined {
       host: pool.endpoint.host,
       port: pool.endpoint.port,
       noDelay: true,
+      // A tunnel ends one direction at a time; whoever uses the connection decides, see `end` below.
+      allowHalfOpen: true,
       onread: {
         buffer: shared,
         callback: (bytes) => {
@@ -97,6 +99,17 @@ export class UpstreamConnection implements Deadlined {
     }
     this.deadline = deadlines.in(idleTimeoutMs);
     idle.push(this);
+  }
+
+  /**
+   * Takes it back from a tunnel that ended in order: what was written still leaves, for at most
+   * `lingerMs`.
+   */
+  releaseAfterFlush(lingerMs: number): void {
+    this.#user = undefined;
+    this.dead = true;
+    this.socket.destroySoon();
+    this.deadline = this.#pool.deadlines.in(lingerMs);
   }
 
   onDeadline(): void {

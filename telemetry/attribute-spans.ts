@@ -95,7 +95,8 @@ export function attemptSpans(
   return writer.finish();
 }
 
-function idBytes(words: Uint32Array): Buffer {
+/** An id as its bytes, from big-endian words. */
+export function idBytes(words: Uint32Array): Buffer {
   const bytes = Buffer.alloc(words.length * 4);
   words.forEach((word, i) => bytes.writeUInt32BE(word, i * 4));
   return bytes;

@@ -82,6 +82,18 @@ export const PLAIN_HOP = {
   phasePrefix: 'azimuth.phase.',
 } as const;
 
+/** Attributes of an interval of a tunnel: telemetry/tunnel-span.ts. */
+export const TUNNEL = {
+  /** Number of the interval within its tunnel, from 1 without gaps. */
+  interval: 'azimuth.tunnel.interval',
+  bytesIn: 'azimuth.tunnel.bytes_in',
+  bytesOut: 'azimuth.tunnel.bytes_out',
+  totalBytesIn: 'azimuth.tunnel.total_bytes_in',
+  totalBytesOut: 'azimuth.tunnel.total_bytes_out',
+  /** Why the tunnel ended; only on its last interval. */
+  ended: 'azimuth.tunnel.ended',
+} as const;
+
 /** Name of the log event that carries a ledger. */
 export const LEDGER_EVENT = 'azimuth.ledger';
 

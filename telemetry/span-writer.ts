@@ -39,6 +39,7 @@ import {
   STATUS_ERROR,
   TRACE_STATE_MAX,
 } from './span-parts.ts';
+import { tunnelSpan, type TunnelRecord } from './tunnel-span.ts';
 
 export type { ResourceSettings } from './resource.ts';
 
@@ -58,7 +59,7 @@ export interface SpanWriterSettings {
 export interface FinishedMessage {
   /** A TracesData message. */
   readonly body: Buffer;
-  /** Hops in it: SERVER spans. CLIENT spans of attempts are not counted. */
+  /** Hops in it: SERVER spans. CLIENT spans of attempts and intervals of tunnels are not counted. */
   readonly items: number;
 }
 
@@ -80,6 +81,8 @@ export interface SpanWriter {
   shape(shape: HopShape): EncodedShape;
   /** Writes one hop; keeps nothing of `record`. Never throws. */
   write(lane: number, shape: EncodedShape, record: HopRecord): void;
+  /** Writes an interval of a tunnel, which is no item. Never throws. */
+  writeTunnel(lane: number, shape: EncodedShape, record: TunnelRecord): void;
   /** The message so far, or undefined when there is none; the writer starts a new one. The caller owns it. */
   take(): FinishedMessage | undefined;
   /** Hops and bytes since the last message. */
@@ -178,7 +181,7 @@ class BufferedSpanWriter implements SpanWriter {
       this.#writeHop(lane, encoded, record);
       const written = lane.length - before;
       const wouldBe = this.#headerBytes + this.pendingBytes + written;
-      if (this.pendingItems > 0 && wouldBe > this.#settings.bytesMax) {
+      if (this.pendingBytes > 0 && wouldBe > this.#settings.bytesMax) {
         // The hop that did not fit any more waits while the message before it is handed over.
         lane.length = before;
         const message = this.take();
@@ -196,6 +199,20 @@ class BufferedSpanWriter implements SpanWriter {
       lane.length = before;
       this.encodeFailures++;
     }
+  }
+
+  writeTunnel(laneNumber: number, encoded: EncodedShape, record: TunnelRecord): void {
+    const lane = this.#lanes[laneNumber];
+    if (lane === undefined) return;
+    const span = tunnelSpan(record, encoded.shape, this.#settings.clock.anchorNs);
+    if (this.#headerBytes + this.pendingBytes + span.length > this.#settings.bytesMax) {
+      const message = this.take();
+      if (message !== undefined) this.#settings.onFull(message);
+    }
+    lane.room(span.length);
+    lane.bytes.set(span, lane.length);
+    lane.length += span.length;
+    this.pendingBytes += span.length;
   }
 
   #writeHop(lane: Lane, encoded: EncodedShape, record: HopRecord): void {
@@ -282,7 +299,7 @@ class BufferedSpanWriter implements SpanWriter {
   }
 
   take(): FinishedMessage | undefined {
-    if (this.pendingItems === 0) return undefined;
+    if (this.pendingBytes === 0) return undefined;
     let total = 0;
     for (const lane of this.#lanes) if (lane.length > 0) total += messageLength(lane);
     const body = Buffer.allocUnsafeSlow(total);

@@ -1,7 +1,8 @@
 /**
  * Reads message bodies (RFC 9112 6 and 7). `feed` takes the bytes at hand and marks which of them
  * are content as segments [start, end) in `segments`; nothing is copied and nothing is kept, except
- * an unfinished trailer section. Framing is written anew by the caller (output.ts).
+ * an unfinished trailer section. Framing is written anew by the caller (output.ts); of the trailer
+ * section only fields that the message announced are kept, see trailers.ts.
  *
  *   Size ─;→ Extension ─CR→ SizeLf ─LF→ Data ─→ DataCr ─→ DataLf ─┐
  *    ▲ └──────────CR──────────▲   └─(size 0)→ Trailer ─→ done     │
@@ -14,6 +15,7 @@ import {
   BODY_NONE,
   BODY_UNTIL_CLOSE,
   MORE,
+  namedLines,
   parseFields,
 } from './fields.ts';
 import { CR, FIELD_VALUE, HEX, LF } from './tables.ts';
@@ -49,9 +51,15 @@ export class BodyReader {
   #digits = 0;
   #extensionBytes = 0;
   #trailer: Buffer | undefined;
+  #announced: ReadonlySet<string> | undefined;
+  /** Once `done`: trailer lines to forward, each with its CR LF; '' for none. */
+  trailerLines = '';
 
-  /** Begins a body of a BODY_* kind; `lengthBytes` counts for BODY_LENGTH only. */
-  start(kind: number, lengthBytes: number): void {
+  /**
+   * Begins a body of a BODY_* kind; `lengthBytes` counts for BODY_LENGTH only, `announced` (trailer
+   * fields that may pass, lower case) for BODY_CHUNKED only.
+   */
+  start(kind: number, lengthBytes: number, announced?: ReadonlySet<string>): void {
     this.kind = kind;
     this.totalBytes = 0;
     this.#leftBytes = lengthBytes;
@@ -59,6 +67,8 @@ export class BodyReader {
     this.#digits = 0;
     this.#extensionBytes = 0;
     this.#trailer = undefined;
+    this.#announced = announced;
+    this.trailerLines = '';
     this.done = kind === BODY_NONE || (kind === BODY_LENGTH && lengthBytes === 0);
     if (kind === BODY_CHUNKED) this.#leftBytes = 0;
   }
@@ -155,7 +165,7 @@ export class BodyReader {
     return p;
   }
 
-  /** Trailer fields are checked and then dropped knowingly: they never become header fields. */
+  /** Trailer fields are all checked; those not announced are dropped. None becomes a header field. */
   #feedTrailer(b: Buffer, p: number, n: number): number {
     if (this.#trailer === undefined && p + 1 < n && b[p] === CR && b[p + 1] === LF) {
       this.done = true;
@@ -175,6 +185,7 @@ export class BodyReader {
     }
     if (end < 0 || end > CODEC_LIMITS.trailerBytes) return MALFORMED;
     this.#trailer = undefined;
+    if (this.#announced !== undefined) this.trailerLines = namedLines(section, this.#announced);
     this.done = true;
     return p + end - kept;
   }

@@ -176,8 +176,10 @@ function parseConnectionOptions(b: Buffer): number {
         // Taking these away would change where the message ends or for whom it is.
         if (id === FIELD.host || id === FIELD.contentLength || id === FIELD.transferEncoding)
           return -400;
-        // Nominated means it ends here: it is neither forwarded nor believed.
-        if (id !== 0) parsed.at[id] = 0;
+        // Nominated means it ends here: it is neither forwarded nor believed. TE and Upgrade are
+        // said to us, and only their nomination makes them so (RFC 9110 7.6.1, 7.8, 10.1.4).
+        if (id !== 0 && id !== FIELD.te && id !== FIELD.upgrade && id !== FIELD.trailer)
+          parsed.at[id] = 0;
         (nominated ??= new Set()).add(option);
       }
     }
@@ -187,6 +189,9 @@ function parseConnectionOptions(b: Buffer): number {
   return 0;
 }
 
+/** True when Connection names the field, given in lower case. */
+export const isNominated = (name: string): boolean => nominated?.has(name) === true;
+
 export const isPresent = (id: number): boolean => parsed.at[id] !== 0;
 export const isRepeated = (id: number): boolean => ((parsed.repeated >> id) & 1) === 1;
 /** Positions of the value of the last line of a present field. */
@@ -195,7 +200,7 @@ export const valueStart = (id: number): number =>
 export const valueEnd = (id: number): number => lines[(parsed.at[id]! - 1) * STRIDE + VALUE_END]!;
 
 /** True when the value of a present field equals `word` (lower case token), case ignored. */
-function valueIs(b: Uint8Array, id: number, word: string): boolean {
+export function valueIs(b: Uint8Array, id: number, word: string): boolean {
   return valueEnd(id) - valueStart(id) === word.length && valueBegins(b, id, word);
 }
 
@@ -208,6 +213,14 @@ export function valueBegins(b: Uint8Array, id: number, word: string): boolean {
     if ((TOKEN[byte] === 0 ? byte : TOKEN[byte]) !== word.charCodeAt(i)) return false;
   }
   return true;
+}
+
+/** Members of a list field as tokens in lower case, parameters cut off; for the rare paths. */
+export function listOf(b: Buffer, id: number): string[] {
+  return joinedValue(b, id)
+    .split(',')
+    .map((member) => (member.split(';', 1)[0] ?? '').trim().toLowerCase())
+    .filter((member) => member !== '');
 }
 
 /** All values of a field joined with a comma; for the rare paths. */
@@ -257,4 +270,16 @@ export function keptLines(b: Uint8Array, head: string, base: number, strip: numb
     }
   }
   return runStart >= 0 ? out + head.slice(runStart, runEnd) : out;
+}
+
+/** Lines of the fields just parsed whose lower-cased names are in `names`, written anew. */
+export function namedLines(b: Buffer, names: ReadonlySet<string>): string {
+  let out = '';
+  for (let k = 0; k < parsed.fieldCount; k++) {
+    const o = k * STRIDE;
+    const name = b.toString('latin1', lines[o + NAME_START], lines[o + NAME_END]);
+    if (!names.has(name.toLowerCase())) continue;
+    out += `${name}: ${b.toString('latin1', lines[o + VALUE_START], lines[o + VALUE_END])}\r\n`;
+  }
+  return out;
 }

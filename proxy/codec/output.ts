@@ -43,9 +43,25 @@ export function writeContent(socket: Socket, prefix: string, b: Buffer, suffix: 
   return !isBlocked(socket);
 }
 
-/** As writeContent, with the content framed as one chunk, and the last chunk when `done`. */
-export function writeChunk(socket: Socket, prefix: string, b: Buffer, done: boolean): boolean {
-  const last = done ? '0\r\n\r\n' : '';
+/** Writes b[0, n) as it is. False when the socket wants a pause. */
+export function writeBytes(socket: Socket, b: Buffer, n: number): boolean {
+  segments[0] = 0;
+  segments[1] = n;
+  content.pairs = 2;
+  content.bytes = n;
+  return writeContent(socket, '', b, '');
+}
+
+/** As writeContent, with the content framed as one chunk; behind the last comes the body's end. */
+export function writeChunk(
+  socket: Socket,
+  prefix: string,
+  b: Buffer,
+  done: boolean,
+  trailerLines: string,
+): boolean {
+  let last = '';
+  if (done) last = trailerLines === '' ? '0\r\n\r\n' : '0\r\n' + trailerLines + '\r\n';
   if (content.bytes === 0) return writeContent(socket, prefix, b, last);
   const sizeHex = content.bytes.toString(16);
   return writeContent(socket, prefix + sizeHex + '\r\n', b, '\r\n' + last);

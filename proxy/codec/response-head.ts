@@ -14,7 +14,7 @@ export const statusLine = {
 };
 
 const PREFIX = Buffer.from('HTTP/1.');
-/** `HTTP/1.1 200 ` */
+/** `HTTP/1.1 200` and one byte. */
 const UP_TO_REASON = 13;
 
 /** Parses the head that begins at b[s] and may reach to b[n]: position after it, MORE, or BAD. */
@@ -28,10 +28,12 @@ export function parseResponseHead(b: Buffer, s: number, n: number): number {
   const hundreds = b[s + 9]! - 48;
   const tens = b[s + 10]! - 48;
   const ones = b[s + 11]! - 48;
-  if ((minor !== 48 && minor !== 49) || b[s + 8] !== SP || b[s + 12] !== SP) return BAD;
+  if ((minor !== 48 && minor !== 49) || b[s + 8] !== SP) return BAD;
+  // The blank before an empty reason is often left out; nobody reads that in another way.
+  if (b[s + 12] !== SP && b[s + 12] !== CR) return BAD;
   // 000, 099, 600 and 1000 have no meaning that all clients share.
   if (hundreds < 1 || hundreds > 5 || tens < 0 || tens > 9 || ones < 0 || ones > 9) return BAD;
-  let p = s + UP_TO_REASON;
+  let p = b[s + 12] === CR ? s + 12 : s + UP_TO_REASON;
   while (p < n && FIELD_VALUE[b[p]!] === 1) p++;
   if (p >= n) return n - s > CODEC_LIMITS.headBytes ? BAD : MORE;
   if (b[p] !== CR) return BAD;

@@ -63,6 +63,7 @@ export const FIELD = {
   host: 24,
   expect: 25,
   contentType: 26,
+  maxForwards: 27,
 } as const;
 export const FIELD_IDS = 32;
 
@@ -93,6 +94,7 @@ const NAMES: readonly [string, number][] = [
   ['host', FIELD.host],
   ['expect', FIELD.expect],
   ['content-type', FIELD.contentType],
+  ['max-forwards', FIELD.maxForwards],
 ];
 
 /** Which messages a field is taken out of before it is forwarded. */
@@ -109,11 +111,12 @@ export const STRIP = {
   authority: 16,
   /** From requests of HTTP/1.0 clients: they cannot take a 100 (RFC 9110 10.1.1). */
   http10: 32,
+  /** Max-Forwards, where it is counted down. */
+  maxForwards: 64,
 } as const;
 
 /** Per field id: STRIP bits of the messages it is stripped from. */
 export const STRIPPED_FROM = new Uint8Array(FIELD_IDS);
-// Trailers are dropped knowingly for now, so announcing them would be a lie.
 for (let id: number = FIELD.connection; id <= FIELD.proxyAuthenticate; id++) {
   STRIPPED_FROM[id] = STRIP.always;
 }
@@ -125,14 +128,14 @@ STRIPPED_FROM[FIELD.traceresponse] = STRIP.edgeResponse;
 STRIPPED_FROM[FIELD.tracestate] = STRIP.traceRestart | STRIP.edgeResponse;
 STRIPPED_FROM[FIELD.host] = STRIP.authority;
 STRIPPED_FROM[FIELD.expect] = STRIP.http10;
+STRIPPED_FROM[FIELD.maxForwards] = STRIP.maxForwards;
 
 /**
  * Names that only the mesh or another proxy may set, whatever follows the prefix. Stripped from
  * what comes from outside, and from what leaves.
  */
-const RESERVED_PREFIXES = ['azimuth-', 'x-azimuth-', 'x-envoy-', 'x-forwarded-', 'l5d-'].map((p) =>
-  Buffer.from(p),
-);
+const RESERVED_NAMES = ['azimuth-', 'x-azimuth-', 'x-envoy-', 'x-forwarded-', 'l5d-'];
+const RESERVED_PREFIXES = RESERVED_NAMES.map((p) => Buffer.from(p));
 
 // ---- look-up of a known name by a hash that the parser makes on the way: one probe, no strings.
 const SLOTS = 2048;
@@ -177,3 +180,7 @@ export function isReserved(b: Uint8Array, start: number, end: number): boolean {
   }
   return false;
 }
+
+/** As isReserved, for a lower-cased name given as a string. */
+export const isReservedName = (name: string): boolean =>
+  RESERVED_NAMES.some((prefix) => name.startsWith(prefix));

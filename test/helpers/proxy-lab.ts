@@ -169,7 +169,12 @@ export interface LabSettings {
   readonly meshed?: boolean;
   /** Role of the target; `external` makes an egress. */
   readonly targetRole?: Cluster['role'];
-  readonly routes?: readonly { path: string; methods?: string[]; hosts?: string[] }[];
+  readonly routes?: readonly {
+    path: string;
+    methods?: string[];
+    hosts?: string[];
+    upgrades?: string[];
+  }[];
   readonly responseTimeoutMs?: number;
   readonly limits?: Partial<Limits>;
   /** Endpoints instead of the scripted upstream. */
@@ -293,6 +298,7 @@ export class ProxyLab {
         methods: route.methods ?? [],
         cluster,
         response_timeout_ms: this.#settings.responseTimeoutMs ?? 15_000,
+        upgrades: route.upgrades ?? [],
       };
     });
     const isGateway = side === 'ingress';

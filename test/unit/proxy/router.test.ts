@@ -12,6 +12,7 @@ const route = (template: string, hosts: string[] = [], methods: string[] = []): 
     methods,
     segments: parsed.segments,
     response_timeout_ms: 1000,
+    upgrades: [],
     cluster: { name: 'c', endpoints: [], meshed: true, role: 'workload', connect_timeout_ms: 1000 },
   };
 };

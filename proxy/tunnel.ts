@@ -1,0 +1,167 @@
+/**
+ * An upgraded connection (WebSocket): after the 101 the bytes of both sides pass as they are, with
+ * backpressure, and each direction ends by itself. The request that led here is recorded as one hop
+ * of stream class `tunnel` when the 101 passes; what follows is no hop and has no sequence number.
+ * Instead a record of the bytes is written every `tunnelIntervalMs`, and a last one at the end:
+ *
+ *     request ─ 101 │ hop   ├── interval 1 ──┼── interval 2 ──┼─ 3, ended ─┤
+ *
+ * Keeps the cluster's permit: a tunnel is as much load as a request in flight. Ends exactly once.
+ */
+import type { Socket } from 'node:net';
+import type { HopRecord } from '../telemetry/hop-record.ts';
+import type { EncodedShape } from '../telemetry/span-writer.ts';
+import type { TunnelEnd, TunnelRecord } from '../telemetry/tunnel-span.ts';
+import { isBlocked, writeBytes } from './codec/output.ts';
+import { NEVER, type Deadlined } from './deadlines.ts';
+import type { ListenerContext } from './listener-context.ts';
+import { newSpanId } from './trace-context.ts';
+import type { UpstreamConnection, UpstreamUser } from './upstream.ts';
+
+export interface TunnelSettings {
+  readonly downstream: Socket;
+  readonly upstream: UpstreamConnection;
+  readonly context: ListenerContext;
+  readonly shape: EncodedShape;
+  /** The hop of the handshake; read in the constructor, not kept. */
+  readonly hop: HopRecord;
+  /** Begins the time that may pass until the next byte. */
+  readonly byteSeen: () => void;
+  /** Called once, when the tunnel has ended: the permit goes back. */
+  readonly onEnded: () => void;
+}
+
+export class Tunnel implements UpstreamUser, Deadlined {
+  readonly #settings: TunnelSettings;
+  readonly #record: TunnelRecord;
+  deadline = NEVER;
+  deadlineIndex = -1;
+  #ended: TunnelEnd = '';
+  #closed = false;
+
+  constructor(settings: TunnelSettings) {
+    this.#settings = settings;
+    const { hop, context, upstream } = settings;
+    this.#record = {
+      traceId: hop.traceId.slice(),
+      hopSpanId: hop.spanId.slice(),
+      spanId: new Uint32Array(2),
+      traceFlags: hop.traceFlags,
+      startMs: performance.now(),
+      endMs: 0,
+      interval: 0,
+      bytesIn: 0,
+      bytesOut: 0,
+      totalBytesIn: 0,
+      totalBytesOut: 0,
+      ended: '',
+    };
+    const { deadlines, limits } = context.shared;
+    deadlines.add(this);
+    this.deadline = deadlines.in(limits.tunnelIntervalMs);
+    upstream.use(this);
+    settings.byteSeen();
+  }
+
+  // ---- the client's side
+
+  downstreamData(bytes: Buffer): void {
+    const { downstream, upstream, byteSeen } = this.#settings;
+    this.#record.bytesIn += bytes.length;
+    byteSeen();
+    if (!upstream.socket.writable) return;
+    upstream.socket.write(bytes);
+    if (isBlocked(upstream.socket)) downstream.pause();
+  }
+
+  downstreamDrained(): void {
+    this.#settings.upstream.socket.resume();
+  }
+
+  downstreamEnded(): void {
+    this.#ended ||= 'client';
+    this.#settings.upstream.socket.end();
+  }
+
+  downstreamClosed(): void {
+    this.#end('client');
+  }
+
+  // ---- UpstreamUser
+
+  upstreamConnected(): void {
+    // It was connected before it became a tunnel.
+  }
+
+  upstreamData(b: Buffer, n: number): void {
+    const { downstream, upstream, byteSeen } = this.#settings;
+    this.#record.bytesOut += n;
+    byteSeen();
+    if (!downstream.writable) return;
+    if (!writeBytes(downstream, b, n)) upstream.socket.pause();
+  }
+
+  upstreamDrained(): void {
+    this.#settings.downstream.resume();
+  }
+
+  upstreamEnded(errorCode: string): void {
+    const { downstream, upstream } = this.#settings;
+    this.#ended ||= 'upstream';
+    if (errorCode !== '') {
+      downstream.resetAndDestroy();
+      this.#end('upstream');
+    } else if (!upstream.socket.destroyed) downstream.end();
+    else this.#end('upstream');
+  }
+
+  // ---- time and the process
+
+  onDeadline(): void {
+    this.#writeInterval();
+    const { deadlines, limits } = this.#settings.context.shared;
+    this.deadline = deadlines.in(limits.tunnelIntervalMs);
+  }
+
+  /** The process stops: both directions end in order; what is under way still arrives. */
+  drain(): void {
+    this.#ended ||= 'shutdown';
+    this.#settings.downstream.end();
+    this.#settings.upstream.socket.end();
+  }
+
+  /** Ends both sides now. Safe to call twice. */
+  cut(why: TunnelEnd): void {
+    this.#end(why);
+    this.#settings.downstream.destroy();
+  }
+
+  #end(why: TunnelEnd): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#ended ||= why;
+    const { context, upstream, downstream, onEnded } = this.#settings;
+    context.shared.deadlines.remove(this);
+    this.#record.ended = this.#ended;
+    this.#writeInterval();
+    // Where both sides ended in order, the last bytes may still be on their way to the upstream.
+    if (downstream.readableEnded && upstream.socket.writableEnded) {
+      upstream.releaseAfterFlush(context.shared.limits.lingerTimeoutMs);
+    } else upstream.release(false);
+    onEnded();
+  }
+
+  #writeInterval(): void {
+    const record = this.#record;
+    const { context, shape } = this.#settings;
+    record.endMs = performance.now();
+    record.interval++;
+    record.totalBytesIn += record.bytesIn;
+    record.totalBytesOut += record.bytesOut;
+    newSpanId(record.spanId);
+    context.shared.recorder.recordTunnel(context.lane, shape, record);
+    record.startMs = record.endMs;
+    record.bytesIn = 0;
+    record.bytesOut = 0;
+  }
+}
