@@ -16,7 +16,6 @@ describe('Response head', () => {
     ['status 1000', head('HTTP/1.1 1000 OK')],
     ['status 2x0', head('HTTP/1.1 2x0 OK')],
     ['status of two digits', head('HTTP/1.1 20 OK')],
-    ['no space after the status', head('HTTP/1.1 200')],
     ['two spaces before the status', head('HTTP/1.1  200 OK')],
     ['HTTP/2', head('HTTP/2 200 OK')],
     ['HTTP/1.2', head('HTTP/1.2 200 OK')],
@@ -50,6 +49,12 @@ describe('Response head', () => {
     assert.equal(parse(text), text.length);
     assert.equal(statusLine.status, 404);
     assert.deepEqual([parsed.bodyKind, parsed.bodyBytes], [BODY_LENGTH, 3]);
+  });
+
+  it('takes a response without the blank before an empty reason', () => {
+    const text = head('HTTP/1.1 404', 'Content-Length: 3');
+    assert.equal(parse(text), text.length);
+    assert.deepEqual([statusLine.status, parsed.bodyBytes], [404, 3]);
   });
 
   it('wants more for every beginning', () => {
