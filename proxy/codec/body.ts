@@ -14,11 +14,13 @@ import {
   BODY_LENGTH,
   BODY_NONE,
   BODY_UNTIL_CLOSE,
+  isPresent,
   MORE,
   namedLines,
   parseFields,
 } from './fields.ts';
-import { CR, FIELD_VALUE, HEX, LF } from './tables.ts';
+import { EXTENSION_START, extensionStep, mayEndExtension } from './chunk-extension.ts';
+import { CR, FIELD, HEX, LF } from './tables.ts';
 
 /** The body is not what RFC 9112 describes. */
 export const MALFORMED = -1;
@@ -49,6 +51,7 @@ export class BodyReader {
   #leftBytes = 0;
   #state = SIZE;
   #digits = 0;
+  #extension = EXTENSION_START;
   #extensionBytes = 0;
   #trailer: Buffer | undefined;
   #announced: ReadonlySet<string> | undefined;
@@ -120,15 +123,21 @@ export class BodyReader {
           // No white space before the semicolon: some read `5 ` as 5, some as an error.
           else if (byte === 59) {
             this.#state = EXTENSION;
+            this.#extension = EXTENSION_START;
             this.#extensionBytes = 0;
           } else return MALFORMED;
           p++;
           break;
         }
         case EXTENSION:
-          if (byte === CR) this.#state = SIZE_LF;
-          else if (FIELD_VALUE[byte] === 0) return MALFORMED;
-          else if (++this.#extensionBytes > CODEC_LIMITS.chunkExtensionBytes) return MALFORMED;
+          if (byte === CR) {
+            if (!mayEndExtension(this.#extension)) return MALFORMED;
+            this.#state = SIZE_LF;
+          } else {
+            this.#extension = extensionStep(this.#extension, byte);
+            if (this.#extension === MALFORMED) return MALFORMED;
+            if (++this.#extensionBytes > CODEC_LIMITS.chunkExtensionBytes) return MALFORMED;
+          }
           p++;
           break;
         case SIZE_LF:
@@ -184,6 +193,8 @@ export class BodyReader {
       return n;
     }
     if (end < 0 || end > CODEC_LIMITS.trailerBytes) return MALFORMED;
+    // Whoever merges trailers into the header would read another message (RFC 9110 6.5.1).
+    if (isPresent(FIELD.contentLength) || isPresent(FIELD.transferEncoding)) return MALFORMED;
     this.#trailer = undefined;
     if (this.#announced !== undefined) this.trailerLines = namedLines(section, this.#announced);
     this.done = true;
