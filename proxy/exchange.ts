@@ -6,8 +6,9 @@
  *     │                    │                          │ └─(pooled connection was closing)─► attempt 2
  *     └──► refuse          └──► fail ◄────────────────┘
  *
- * Says what happens and in which order; the parts do the work: request-body.ts and
- * response-relay.ts carry the two messages, attempts.ts has the upstream, hop-meter.ts the record.
+ * Says what happens and in which order; the parts do the work: routed-request.ts judges the request,
+ * request-body.ts and response-relay.ts carry the two messages, attempts.ts has the upstream, waits.ts
+ * the deadlines, hop-meter.ts the record.
  *
  * Every request ends in `#finish` (or as a tunnel) exactly once, whatever happened to it, and is
  * recorded there. Client wait is booked from the moment when only the client can move things on.
@@ -16,25 +17,13 @@ import type { Socket } from 'node:net';
 import { FUNCTIONS, T } from '../telemetry/hop-record.ts';
 import type { EncodedShape } from '../telemetry/span-writer.ts';
 import { Attempts } from './attempts.ts';
-import {
-  BODY_LENGTH,
-  BODY_NONE,
-  isPresent,
-  isRepeated,
-  parsed,
-  valueEnd,
-  valueIs,
-  valueStart,
-} from './codec/fields.ts';
-import { isBlocked, writeText, writtenBytes } from './codec/output.ts';
-import { requestLine } from './codec/request-head.ts';
-import { FIELD } from './codec/tables.ts';
+import { BODY_NONE, parsed } from './codec/fields.ts';
+import { writeText, writtenBytes } from './codec/output.ts';
 import { HopMeter } from './hop-meter.ts';
 import type { Downstream, Outcome } from './downstream-port.ts';
-import { ShapeMemo, type CompiledRoute, type ListenerContext } from './listener-context.ts';
-import type { Peer } from './peer.ts';
+import type { ListenerContext } from './listener-context.ts';
 import { RequestBody, TOO_LARGE } from './request-body.ts';
-import { hashOfPath, hasDotSegment, isSafe } from './request-rules.ts';
+import { isSafe } from './request-rules.ts';
 import {
   errorTypeOfStatus,
   FAILURES,
@@ -44,18 +33,11 @@ import {
   type FailureName,
 } from './rescue.ts';
 import { ResponseRelay, type RelayOwner } from './response-relay.ts';
-import { NO_METHOD, NO_ROUTE, type HostRoutes } from './router.ts';
+import { RoutedRequest } from './routed-request.ts';
 import { Tunnel } from './tunnel.ts';
 import type { UpstreamUser } from './upstream.ts';
-import {
-  asked,
-  isCountedDown,
-  maxForwards,
-  readAsked,
-  readTrace,
-  upstreamHead,
-  writeUpstreamHead,
-} from './upstream-request.ts';
+import { readTrace, upstreamHead, writeUpstreamHead } from './upstream-request.ts';
+import { Waits } from './waits.ts';
 
 const ROUTE = FUNCTIONS.indexOf('route');
 const TRACE_CONTEXT = FUNCTIONS.indexOf('trace_context');
@@ -69,31 +51,20 @@ export class Exchange implements UpstreamUser, RelayOwner {
   readonly downstream: Socket;
   readonly stripResponse: number;
   readonly isEdge: boolean;
+  readonly request: RoutedRequest;
   readonly #meter = new HopMeter();
   readonly #record = this.#meter.record;
   readonly #body: RequestBody;
   readonly #relay: ResponseRelay;
   readonly #attempts: Attempts;
+  readonly #waits: Waits;
 
   /** Between `open` and the record. */
   active = false;
-  isHead = false;
-  isHttp10 = false;
-  protocols: readonly string[] = [];
-  #method = '';
-  #path = '';
-  #hostRoutes: HostRoutes<CompiledRoute> | undefined;
-  #route: CompiledRoute | undefined;
-  #peer: Peer;
-  /** The client waits for a 100, so that its silence is not its own. */
-  #awaitsContinue = false;
-  #upstreamBlocked = false;
   #downstreamBlocked = false;
   #flushing = false;
   #closeAfter = false;
   #lateAtStartMs = 0;
-
-  readonly #shapes: ShapeMemo;
 
   constructor(down: Downstream, context: ListenerContext) {
     this.#down = down;
@@ -101,11 +72,12 @@ export class Exchange implements UpstreamUser, RelayOwner {
     this.downstream = down.socket;
     this.stripResponse = context.stripResponse;
     this.isEdge = context.isEdge;
-    this.#peer = context.peers.unnamed;
-    this.#body = new RequestBody(context.shared.limits.requestBodyBytes);
+    this.request = new RoutedRequest(context);
     this.#relay = new ResponseRelay(this);
     this.#attempts = new Attempts(this, this.#meter);
-    this.#shapes = new ShapeMemo(context);
+    const { limits } = context.shared;
+    this.#waits = new Waits(down, this.#meter, limits);
+    this.#body = new RequestBody(down, this.#meter, this.#waits, limits.requestBodyBytes);
     this.#record.configGeneration = context.shared.generation;
   }
 
@@ -116,15 +88,10 @@ export class Exchange implements UpstreamUser, RelayOwner {
 
   /** The first byte of a request is here. */
   open(nowMs: number): void {
-    const { shared, peers } = this.#context;
+    const { shared } = this.#context;
     this.#meter.open(nowMs);
     this.active = true;
-    this.isHead = false;
-    this.isHttp10 = false;
-    this.#route = undefined;
-    this.#hostRoutes = undefined;
-    this.#peer = peers.unnamed;
-    this.#upstreamBlocked = false;
+    this.request.reset();
     this.#downstreamBlocked = false;
     this.#flushing = false;
     this.#closeAfter = false;
@@ -151,73 +118,36 @@ export class Exchange implements UpstreamUser, RelayOwner {
    */
   begin(b: Buffer, s: number, e: number, n: number, nowMs: number): number {
     const context = this.#context;
-    const { shared, router } = context;
+    const { request } = this;
     const record = this.#record;
     this.#meter.waitEnd(nowMs);
-    const startMs = performance.now();
     const head = b.toString('latin1', s, e);
-    readAsked(b, head, s);
-    this.#method = asked.method;
-    this.#path = asked.path;
-    this.isHead = asked.method === 'HEAD';
-    this.isHttp10 = requestLine.isHttp10;
     record.bytesIn += e - s;
-    this.#closeAfter = parsed.close || shared.draining;
+    this.#closeAfter = parsed.close || context.shared.draining;
     const { bodyKind, bodyBytes } = parsed;
     this.#body.start(bodyKind, bodyBytes, undefined);
     if (this.#body.done) record.timesMs[T.requestLast] = nowMs;
+    const verdict = request.judge(b, head, s, record);
+    if (verdict === 'answer_options') return this.#answerOptions(e);
+    if (verdict !== 'carry') return this.#refuse(verdict, e);
 
-    const routes = asked.host === '' ? router.hostless : router.routesOf(asked.host);
-    if (routes === undefined || hasDotSegment(asked.path)) {
-      return this.#refuse('request_malformed', e);
-    }
-    this.#hostRoutes = routes;
-    this.#readPeer(b);
-    // `*` asks about the server that is asked, so nobody else can answer.
-    if (asked.path === '*') return this.#answerOptions([], e);
-    const route = router.match(routes, asked.path, asked.method);
-    const routedMs = performance.now();
-    record.phaseNs[ROUTE] = (routedMs - startMs) * 1e6;
-    if (route === NO_ROUTE) return this.#refuse('no_route', e);
-    if (route === NO_METHOD) return this.#refuse('method_not_allowed', e);
-    this.#route = route;
-    if (shared.pathMode !== 'template') {
-      record.path = shared.pathMode === 'keep' ? asked.path : hashOfPath(asked.path);
-    }
-    if (bodyKind === BODY_LENGTH && bodyBytes > shared.limits.requestBodyBytes) {
-      return this.#refuse('request_body_too_large', e);
-    }
-    const expects = !this.isHttp10 && isPresent(FIELD.expect);
-    if (expects && (isRepeated(FIELD.expect) || !valueIs(b, FIELD.expect, '100-continue'))) {
-      return this.#refuse('expectation_failed', e);
-    }
-    if (isCountedDown(asked.method)) {
-      // A TRACE would show a client outside what the mesh adds to its request.
-      if (context.isEdge && asked.method === 'TRACE') return this.#refuse('method_not_allowed', e);
-      const left = maxForwards(b);
-      if (Number.isNaN(left)) return this.#refuse('request_malformed', e);
-      if (left === 0) {
-        if (asked.method === 'TRACE') return this.#refuse('method_not_allowed', e);
-        return this.#answerOptions(router.methodsFor(routes, asked.path), e);
-      }
-    }
-
+    const route = request.route!;
     const restarted = readTrace(b, context.isEdge, record);
     const tracedMs = performance.now();
-    record.phaseNs[TRACE_CONTEXT] = (tracedMs - routedMs) * 1e6;
+    record.phaseNs[TRACE_CONTEXT] = (tracedMs - request.routedMs) * 1e6;
     writeUpstreamHead(b, head, s, context, route, record, restarted, this.#down.forwardedLines);
     const { text, parentAt, trailers } = upstreamHead;
-    this.protocols = upstreamHead.protocols;
-    this.#awaitsContinue = expects;
+    request.protocols = upstreamHead.protocols;
     if (trailers !== undefined) this.#body.start(bodyKind, bodyBytes, trailers);
 
     if (!route.runtime.enter()) return this.#refuse('upstream_overflow', e);
     const sendMs = performance.now();
     record.phaseNs[HYGIENE] = (sendMs - tracedMs) * 1e6;
-    const repeatable = bodyKind === BODY_NONE && isSafe(this.#method);
+    const repeatable = bodyKind === BODY_NONE && isSafe(request.method);
     const upstream = this.#attempts.first(route, text, parentAt, repeatable, sendMs);
-    if (!upstream.connected) this.#down.setDeadline('connect', route.cluster.connect_timeout_ms);
-    return this.#sendBody(b, e, n, nowMs, text);
+    this.#waits.start(route, request.expectsContinue);
+    if (!upstream.connected) this.#waits.connect();
+    return this.#send(b, e, n, nowMs, text);
   }
 
   /** Bytes of the request body: b[0, n). Returns as `begin` does. */
@@ -226,9 +156,9 @@ export class Exchange implements UpstreamUser, RelayOwner {
     if (this.#attempts.upstream === undefined) return n;
     const nowMs = performance.now();
     this.#meter.waitEnd(nowMs);
-    this.#awaitsContinue = false;
-    if (this.#relay.begun) this.#streamGoesOn();
-    return this.#sendBody(b, 0, n, nowMs, '');
+    this.#waits.forContinue = false;
+    if (this.#relay.begun) this.#waits.stream();
+    return this.#send(b, 0, n, nowMs, '');
   }
 
   /** Ends the hop by a failure: answers it, or cuts off an answer that had begun. */
@@ -252,19 +182,16 @@ export class Exchange implements UpstreamUser, RelayOwner {
     record.answeredBy = failure.answeredBy;
     record.status = failure.status;
     record.streamClass = '';
-    if (!failure.keepAlive || !this.#body.done || this.isHttp10) this.#closeAfter = true;
-    const allow =
-      failure.status === 405 && this.#hostRoutes !== undefined
-        ? this.#context.router.methodsFor(this.#hostRoutes, this.#path)
-        : [];
-    this.#answer(ownAnswer(failure, this.isHead, this.#closeAfter, allow), nowMs);
+    if (!failure.keepAlive || !this.#body.done || this.request.isHttp10) {
+      this.#closeAfter = true;
+    }
+    const allow = failure.status === 405 ? this.request.allowedMethods() : [];
+    this.#answer(ownAnswer(failure, this.request.isHead, this.#closeAfter, allow), nowMs);
   }
 
   /** Ends a hop whose head could not be read to its end; `method` is what it began with. */
   refuseHead(failure: Failure, method: string, bytes: number, nowMs: number): void {
-    this.#method = method;
-    this.isHead = method === 'HEAD';
-    this.isHttp10 = requestLine.isHttp10;
+    this.request.noteBroken(method);
     this.#record.bytesIn += bytes;
     this.#meter.waitEnd(nowMs);
     // Where the request ends is not known, so nothing after it can be read as one.
@@ -276,9 +203,11 @@ export class Exchange implements UpstreamUser, RelayOwner {
   downstreamDrained(): void {
     if (!this.#downstreamBlocked || this.#flushing) return;
     this.#downstreamBlocked = false;
-    this.#meter.waitEnd(performance.now());
+    const nowMs = performance.now();
+    this.#meter.waitEnd(nowMs);
     this.#attempts.upstream?.socket.resume();
-    this.#streamGoesOn();
+    if (this.#relay.begun) this.#waits.stream();
+    else this.#body.goOn(nowMs);
   }
 
   // ---- UpstreamUser
@@ -287,13 +216,12 @@ export class Exchange implements UpstreamUser, RelayOwner {
     const nowMs = performance.now();
     this.#meter.connected(nowMs);
     if (this.#body.done) this.#record.timesMs[T.upstreamLast] = nowMs;
-    if (this.#body.done || this.#upstreamBlocked) this.#awaitResponse();
-    else this.#awaitClient(nowMs);
+    this.#body.goOn(nowMs);
   }
 
   upstreamData(b: Buffer, n: number): void {
     this.#meter.received(performance.now());
-    if (this.#relay.begun) this.#streamGoesOn();
+    if (this.#relay.begun) this.#waits.stream();
     try {
       this.#relay.data(b, n);
     } catch (error) {
@@ -304,10 +232,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
   }
 
   upstreamDrained(): void {
-    if (!this.#upstreamBlocked) return;
-    this.#upstreamBlocked = false;
-    this.#down.resumeRequest();
-    if (!this.#body.done) this.#awaitClient(performance.now());
+    this.#body.upstreamDrained();
   }
 
   upstreamEnded(errorCode: string): void {
@@ -318,7 +243,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     else if (this.#attempts.mayGoAgain) {
       this.#relay.start();
       this.#attempts.again(performance.now());
-      this.#down.setDeadline('connect', this.#route!.cluster.connect_timeout_ms);
+      this.#waits.connect();
     } else this.fail(errorCode === 'ECONNRESET' ? 'upstream_reset' : 'upstream_closed');
   }
 
@@ -326,17 +251,11 @@ export class Exchange implements UpstreamUser, RelayOwner {
 
   responseBegins(status: number, isStream: boolean, endsByClose: boolean): boolean {
     const nowMs = performance.now();
-    const record = this.#record;
     // The answer flows: from here on the hop does not wait for the rest of the request alone.
     this.#meter.waitEnd(nowMs);
-    this.#awaitsContinue = false;
-    record.status = status;
-    record.answeredBy = 'upstream';
-    record.errorType = errorTypeOfStatus(status);
-    if (isStream) record.streamClass = 'stream';
-    record.timesMs[T.downstreamFirst] = nowMs;
-    this.#meter.attempt.status = status;
-    this.#streamGoesOn();
+    this.#meter.answerBegins(status, isStream ? 'stream' : '', nowMs);
+    this.#record.errorType = errorTypeOfStatus(status);
+    this.#waits.stream();
     // An answer before the end of the request: what is still to come is not read as a request.
     if (endsByClose || !this.#body.done || this.#context.shared.draining) this.#closeAfter = true;
     return this.#closeAfter;
@@ -345,8 +264,8 @@ export class Exchange implements UpstreamUser, RelayOwner {
   interimPassed(): void {
     // The final head is yet to come; the first byte of the answer is its first.
     this.#record.timesMs[T.responseFirst] = NaN;
-    this.#awaitsContinue = false;
-    if (!this.#body.done && !this.#upstreamBlocked) this.#awaitClient(performance.now());
+    this.#waits.forContinue = false;
+    if (!this.#body.done) this.#body.goOn(performance.now());
   }
 
   sentDownstream(bytes: number, taken: boolean): void {
@@ -354,8 +273,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     if (taken || this.#downstreamBlocked) return;
     this.#downstreamBlocked = true;
     this.#attempts.upstream?.socket.pause();
-    this.#meter.waitBegin(performance.now());
-    this.#down.setDeadline('flush', this.#context.shared.limits.streamIdleTimeoutMs);
+    this.#waits.taken(performance.now());
   }
 
   responseComplete(reusable: boolean): void {
@@ -370,24 +288,17 @@ export class Exchange implements UpstreamUser, RelayOwner {
   protocolSwitched(head: string, b: Buffer, p: number, n: number): void {
     const nowMs = performance.now();
     const record = this.#record;
-    record.status = SWITCHING_PROTOCOLS;
-    record.answeredBy = 'upstream';
-    record.streamClass = 'tunnel';
-    record.timesMs[T.downstreamFirst] = nowMs;
-    this.#meter.attempt.status = SWITCHING_PROTOCOLS;
-    const { runtime } = this.#route!;
+    this.#meter.answerBegins(SWITCHING_PROTOCOLS, 'tunnel', nowMs);
     const upstream = this.#attempts.detach(record.timesMs[T.responseLast]!);
     writeText(this.downstream, head);
     record.bytesOut += writtenBytes;
-    const shape = this.#recordHop(nowMs);
+    const { runtime } = this.request.route!;
     const tunnel = new Tunnel({
-      downstream: this.downstream,
+      down: this.#down,
       upstream,
       context: this.#context,
-      shape,
+      shape: this.#recordHop(nowMs),
       hop: record,
-      byteSeen: () =>
-        this.#down.setDeadline('tunnel', this.#context.shared.limits.tunnelIdleTimeoutMs),
       onEnded: () => runtime.leave(),
     });
     // What came behind the 101 is of the tunnel already.
@@ -402,14 +313,6 @@ export class Exchange implements UpstreamUser, RelayOwner {
 
   // ---- request side
 
-  #readPeer(b: Buffer): void {
-    const { peers } = this.#context;
-    if (!peers.believes || !isPresent(FIELD.azimuthPeer) || isRepeated(FIELD.azimuthPeer)) return;
-    this.#peer = peers.named(
-      b.toString('latin1', valueStart(FIELD.azimuthPeer), valueEnd(FIELD.azimuthPeer)),
-    );
-  }
-
   /** Fails before anything was sent. Returns where the rest of the bytes begins: at `e`. */
   #refuse(name: FailureName, e: number): number {
     this.fail(name);
@@ -417,62 +320,21 @@ export class Exchange implements UpstreamUser, RelayOwner {
   }
 
   /** Answers OPTIONS by ourselves. Returns as `#refuse` does. */
-  #answerOptions(methods: readonly string[], e: number): number {
+  #answerOptions(e: number): number {
     this.#record.status = NO_CONTENT;
     this.#record.answeredBy = 'proxy';
-    if (!this.#body.done || this.isHttp10) this.#closeAfter = true;
+    if (!this.#body.done || this.request.isHttp10) this.#closeAfter = true;
+    const methods = this.request.allowedMethods();
     this.#answer(optionsAnswer(methods, this.#closeAfter), performance.now());
     return e;
   }
 
-  /** Sends `prefix` and what of b[p, n) belongs to the body, in one write where it can. */
-  #sendBody(b: Buffer, p: number, n: number, nowMs: number, prefix: string): number {
-    const body = this.#body;
-    const record = this.#record;
-    const { socket, connected } = this.#attempts.upstream!;
-    if (body.done) writeText(socket, prefix);
-    else {
-      const at = body.forward(socket, b, p, n, prefix);
-      if (at < 0) {
-        record.bytesIn += n - p;
-        this.fail(at === TOO_LARGE ? 'request_body_too_large' : 'request_malformed');
-        return n;
-      }
-      record.bytesIn += at - p;
-      p = at;
-    }
-    const sentMs = performance.now();
-    if (connected) record.timesMs[T.upstreamLast] = sentMs;
-    if (this.requestDone) {
-      record.timesMs[T.requestLast] = nowMs;
-      if (connected) this.#awaitResponse();
-    } else if (isBlocked(socket)) {
-      this.#upstreamBlocked = true;
-      this.#down.pauseRequest();
-      // It is the upstream that does not read, so it is the upstream that is late.
-      if (connected) this.#awaitResponse();
-    } else if (connected) this.#awaitClient(sentMs);
-    return p;
-  }
-
-  /** More of the request is wanted, and upstream would take it. */
-  #awaitClient(nowMs: number): void {
-    if (this.#relay.begun) return;
-    if (this.#awaitsContinue) {
-      // The client waits for the upstream's 100, so the upstream is who is waited for.
-      this.#awaitResponse();
-      return;
-    }
-    this.#down.setDeadline('body', this.#context.shared.limits.bodyIdleTimeoutMs);
-    this.#meter.waitBegin(nowMs);
-  }
-
-  #awaitResponse(): void {
-    if (!this.#relay.begun) this.#down.setDeadline('response', this.#route!.response_timeout_ms);
-  }
-
-  #streamGoesOn(): void {
-    this.#down.setDeadline('stream', this.#context.shared.limits.streamIdleTimeoutMs);
+  /** As RequestBody.send, with its refusals acted on: then everything counts as read. */
+  #send(b: Buffer, p: number, n: number, nowMs: number, prefix: string): number {
+    const at = this.#body.send(this.#attempts.upstream!, b, p, n, nowMs, prefix);
+    if (at >= 0) return at;
+    this.fail(at === TOO_LARGE ? 'request_body_too_large' : 'request_malformed');
+    return n;
   }
 
   // ---- the end
@@ -486,8 +348,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     }
     // Bytes in hand that the client does not take: nobody's latency but the client's.
     this.#flushing = true;
-    this.#meter.waitBegin(nowMs);
-    this.#down.setDeadline('flush', this.#context.shared.limits.streamIdleTimeoutMs);
+    this.#waits.taken(nowMs);
     const { seq } = this.#record;
     this.downstream.write(NOTHING, (error) => {
       // After an error 'close' follows. `seq` changes with each record: it tells a late callback
@@ -526,10 +387,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     record.loopDelayMs = shared.deadlines.lateTotalMs - this.#lateAtStartMs;
     record.clientAddress = this.#down.truncatedAddress;
     shared.recorder.inFlight--;
-    // Only a host that the route names: any other is the client's invention.
-    const route = this.#route;
-    const host = route === undefined || route.hosts.length === 0 ? '' : this.#hostRoutes!.host;
-    const shape = this.#shapes.of(route, this.#peer, this.#method, this.isHttp10, host);
+    const shape = this.request.shape();
     shared.recorder.record(lane, shape, record);
     return shape;
   }

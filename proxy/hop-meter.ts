@@ -16,6 +16,7 @@ import {
   T,
   type AttemptRecord,
   type HopRecord,
+  type StreamClass,
 } from '../telemetry/hop-record.ts';
 import { FLAG_RANDOM, FLAG_SAMPLED, newSpanId, newTraceId } from './trace-context.ts';
 
@@ -110,6 +111,16 @@ export class HopMeter {
       this.attempt.bits |= ATTEMPT_BITS.answered;
     }
     timesMs[T.responseLast] = nowMs;
+  }
+
+  /** A head of the upstream's that ends the waiting for one is about to be passed on. */
+  answerBegins(status: number, streamClass: StreamClass, nowMs: number): void {
+    const { record } = this;
+    record.status = status;
+    record.answeredBy = 'upstream';
+    record.streamClass = streamClass;
+    record.timesMs[T.downstreamFirst] = nowMs;
+    this.attempt.status = status;
   }
 
   /** Ends the attempt, if one is open. Safe to call twice. */

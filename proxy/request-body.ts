@@ -1,22 +1,36 @@
 /**
- * The request body on its way upstream: read strictly, framed anew, streamed. The counterpart of
- * response-relay.ts; one per exchange, made ready for each request by `start`. Decides nothing
- * about failures: it says what is wrong by a negative number.
+ * The request on its way upstream: its body is read strictly, framed anew and streamed, held back
+ * where the upstream does not take it. The counterpart of response-relay.ts; one per exchange, made
+ * ready for each request by `start`. Decides nothing about failures: it says what is wrong by a
+ * negative number.
  */
 import type { Socket } from 'node:net';
+import { T } from '../telemetry/hop-record.ts';
 import { BodyReader, MALFORMED } from './codec/body.ts';
 import { BODY_CHUNKED, BODY_NONE } from './codec/fields.ts';
-import { writeChunk, writeContent } from './codec/output.ts';
+import { isBlocked, writeChunk, writeContent, writeText } from './codec/output.ts';
+import type { Downstream } from './downstream-port.ts';
+import type { HopMeter } from './hop-meter.ts';
+import type { UpstreamConnection } from './upstream.ts';
+import type { Waits } from './waits.ts';
 
 /** The body is longer than the limit. MALFORMED is the other refusal. */
 export const TOO_LARGE = -2;
 
 export class RequestBody {
   readonly #reader = new BodyReader();
+  readonly #down: Downstream;
+  readonly #meter: HopMeter;
+  readonly #waits: Waits;
   readonly #bytesMax: number;
+  /** The upstream does not take more, so nothing more is read from the client. */
+  #blocked = false;
 
   /** `bytesMax`: longest body, in content bytes. */
-  constructor(bytesMax: number) {
+  constructor(down: Downstream, meter: HopMeter, waits: Waits, bytesMax: number) {
+    this.#down = down;
+    this.#meter = meter;
+    this.#waits = waits;
     this.#bytesMax = bytesMax;
   }
 
@@ -27,6 +41,7 @@ export class RequestBody {
 
   /** Makes ready for a request that has no body, until `start` says otherwise. */
   reset(): void {
+    this.#blocked = false;
     this.#reader.start(BODY_NONE, 0);
   }
 
@@ -36,19 +51,63 @@ export class RequestBody {
   }
 
   /**
-   * Sends `prefix` and what of b[p, n) belongs to the body, in one write where it can. Returns the
-   * position after what was read, MALFORMED or TOO_LARGE; then part of it may have been sent.
+   * Sends `prefix` and what of b[p, n), read at `nowMs`, belongs to the body; then waits for whoever
+   * moves the request on. Returns the position after what was read, MALFORMED or TOO_LARGE.
    */
-  forward(socket: Socket, b: Buffer, p: number, n: number, prefix: string): number {
+  send(
+    upstream: UpstreamConnection,
+    b: Buffer,
+    p: number,
+    n: number,
+    nowMs: number,
+    prefix: string,
+  ): number {
+    const { record } = this.#meter;
+    const { socket, connected } = upstream;
+    if (this.done) writeText(socket, prefix);
+    else {
+      const at = this.#forward(socket, b, p, n, prefix);
+      record.bytesIn += (at < 0 ? n : at) - p;
+      if (at < 0) return at;
+      p = at;
+    }
+    const sentMs = performance.now();
+    if (connected) record.timesMs[T.upstreamLast] = sentMs;
+    if (this.done) record.timesMs[T.requestLast] = nowMs;
+    else if (isBlocked(socket)) {
+      this.#blocked = true;
+      this.#down.pauseRequest();
+    }
+    if (connected) this.goOn(sentMs);
+    return p;
+  }
+
+  /** Waits for whoever is to move the request on, as long as there is no answer. */
+  goOn(nowMs: number): void {
+    // It is the upstream that does not read, so it is the upstream that is late.
+    if (this.done || this.#blocked) this.#waits.response();
+    else this.#waits.request(nowMs);
+  }
+
+  /** The upstream takes bytes again. */
+  upstreamDrained(): void {
+    if (!this.#blocked) return;
+    this.#blocked = false;
+    this.#down.resumeRequest();
+    if (!this.done) this.#waits.request(performance.now());
+  }
+
+  /** In one write where it can. Returns as `send` does; then part of it may have been sent. */
+  #forward(socket: Socket, b: Buffer, p: number, n: number, prefix: string): number {
     const reader = this.#reader;
     // More than one turn only when thousands of tiny chunks came in one read.
     do {
       p = reader.feed(b, p, n);
       if (p === MALFORMED) return MALFORMED;
       if (reader.totalBytes > this.#bytesMax) return TOO_LARGE;
-      if (reader.kind === BODY_CHUNKED)
+      if (reader.kind === BODY_CHUNKED) {
         writeChunk(socket, prefix, b, reader.done, reader.trailerLines);
-      else writeContent(socket, prefix, b, '');
+      } else writeContent(socket, prefix, b, '');
       prefix = '';
     } while (p < n && !reader.done);
     return p;

@@ -6,7 +6,9 @@
  *   head of 101 ──► a tunnel, where the request asked for that protocol; else no valid answer
  *   final head  ──► body: none | Content-Length | chunked | until close ──► complete
  *
- * A body that the upstream did not finish is never given an end that looks clean.
+ * A body that the upstream did not finish is never given an end that looks clean. Nor is one behind
+ * which more bytes came in the same read: where upstream and proxy do not agree on the end of an
+ * answer, one of them is wrong about its content. (Bytes in a later read only end the connection.)
  */
 import type { Socket } from 'node:net';
 import { BodyReader, MALFORMED } from './codec/body.ts';
@@ -31,14 +33,16 @@ import { CODEC_LIMITS } from './limits.ts';
 
 /** What the relay needs of the exchange it belongs to. */
 export interface RelayOwner {
-  readonly isHead: boolean;
-  readonly isHttp10: boolean;
+  readonly request: {
+    readonly isHead: boolean;
+    readonly isHttp10: boolean;
+    /** Protocols, lower case, that the request asked to change to. */
+    readonly protocols: readonly string[];
+  };
   readonly downstream: Socket;
   readonly stripResponse: number;
   /** The answer leaves the mesh. */
   readonly isEdge: boolean;
-  /** Protocols, lower case, that the request asked to change to. */
-  readonly protocols: readonly string[];
   /**
    * A final head arrived; called before anything of it is sent. `endsByClose`: only the end of the
    * connection can end this answer. True when the connection must end after it, for whatever reason.
@@ -117,7 +121,7 @@ export class ResponseRelay {
           }
           prefix += this.#lines(b, head, p) + '\r\n';
         } else {
-          prefix = (this.#owner.isHttp10 ? '' : prefix) + this.#finalHead(b, head, p);
+          prefix = (this.#owner.request.isHttp10 ? '' : prefix) + this.#finalHead(b, head, p);
         }
         p = end;
       }
@@ -140,7 +144,7 @@ export class ResponseRelay {
   #switch(b: Buffer, head: string, p: number, end: number, n: number, prefix: string): void {
     const owner = this.#owner;
     const protocol = isNominated('upgrade') ? joinedValue(b, FIELD.upgrade) : '';
-    if (!owner.protocols.includes(protocol.toLowerCase())) {
+    if (!owner.request.protocols.includes(protocol.toLowerCase())) {
       owner.responseInvalid();
       return;
     }
@@ -150,7 +154,7 @@ export class ResponseRelay {
   }
 
   #sendInterim(heads: string): void {
-    if (!this.#owner.isHttp10) {
+    if (!this.#owner.request.isHttp10) {
       const taken = writeText(this.#owner.downstream, heads);
       this.#owner.sentDownstream(writtenBytes, taken);
     }
@@ -159,27 +163,30 @@ export class ResponseRelay {
 
   #sendBody(b: Buffer, p: number, n: number, prefix: string): void {
     const body = this.#body;
+    if (body.done && p < n) {
+      this.#owner.responseInvalid();
+      return;
+    }
     if (body.done) {
       // No body, so the head is all there is.
       writeText(this.#owner.downstream, prefix);
       this.begun = true;
       this.#owner.sentDownstream(writtenBytes, true);
-      this.#owner.responseComplete(this.#keepUpstream && p === n);
+      this.#owner.responseComplete(this.#keepUpstream);
       return;
     }
-    const at = this.#forwardBody(b, p, n, prefix);
-    if (at < 0) this.#owner.responseInvalid();
-    else if (this.#body.done) this.#owner.responseComplete(this.#keepUpstream && at === n);
+    if (!this.#forwardBody(b, p, n, prefix)) this.#owner.responseInvalid();
+    else if (this.#body.done) this.#owner.responseComplete(this.#keepUpstream);
   }
 
-  /** Returns the position after what was sent, or MALFORMED. */
-  #forwardBody(b: Buffer, p: number, n: number, prefix: string): number {
+  /** False when b[p, n) is not of this body, or not all of it; then part of it may have been sent. */
+  #forwardBody(b: Buffer, p: number, n: number, prefix: string): boolean {
     const { downstream } = this.#owner;
     const body = this.#body;
     // More than one turn only when thousands of tiny chunks came in one read.
     do {
       const at = body.feed(b, p, n);
-      if (at === MALFORMED) return MALFORMED;
+      if (at === MALFORMED || (body.done && at < n)) return false;
       p = at;
       const taken = this.#chunkedOut
         ? writeChunk(downstream, prefix, b, body.done, body.trailerLines)
@@ -189,7 +196,7 @@ export class ResponseRelay {
       // What is not taken of a complete answer is waited for at its end.
       this.#owner.sentDownstream(writtenBytes, taken || body.done);
     } while (p < n && !body.done);
-    return p;
+    return true;
   }
 
   /** Status line in our version with the reason as received, and the fields that go on. */
@@ -202,7 +209,7 @@ export class ResponseRelay {
 
   #finalHead(b: Buffer, head: string, base: number): string {
     const { status } = statusLine;
-    const { isHead, isHttp10 } = this.#owner;
+    const { isHead, isHttp10 } = this.#owner.request;
     this.#headRead = true;
     // A 204 and a 205 have no content (RFC 9110 15.3.5, 15.3.6): an upstream that announces some all
     // the same may still send it, so its connection is not used again.

@@ -8,25 +8,23 @@
  *
  * Keeps the cluster's permit: a tunnel is as much load as a request in flight. Ends exactly once.
  */
-import type { Socket } from 'node:net';
 import type { HopRecord } from '../telemetry/hop-record.ts';
 import type { EncodedShape } from '../telemetry/span-writer.ts';
 import type { TunnelEnd, TunnelRecord } from '../telemetry/tunnel-span.ts';
 import { isBlocked, writeBytes } from './codec/output.ts';
 import { NEVER, type Deadlined } from './deadlines.ts';
+import type { Downstream } from './downstream-port.ts';
 import type { ListenerContext } from './listener-context.ts';
 import { newSpanId } from './trace-context.ts';
 import type { UpstreamConnection, UpstreamUser } from './upstream.ts';
 
 export interface TunnelSettings {
-  readonly downstream: Socket;
+  readonly down: Downstream;
   readonly upstream: UpstreamConnection;
   readonly context: ListenerContext;
   readonly shape: EncodedShape;
   /** The hop of the handshake; read in the constructor, not kept. */
   readonly hop: HopRecord;
-  /** Begins the time that may pass until the next byte. */
-  readonly byteSeen: () => void;
   /** Called once, when the tunnel has ended: the permit goes back. */
   readonly onEnded: () => void;
 }
@@ -60,18 +58,18 @@ export class Tunnel implements UpstreamUser, Deadlined {
     deadlines.add(this);
     this.deadline = deadlines.in(limits.tunnelIntervalMs);
     upstream.use(this);
-    settings.byteSeen();
+    this.#byteSeen();
   }
 
   // ---- the client's side
 
   downstreamData(bytes: Buffer): void {
-    const { downstream, upstream, byteSeen } = this.#settings;
+    const { down, upstream } = this.#settings;
     this.#record.bytesIn += bytes.length;
-    byteSeen();
+    this.#byteSeen();
     if (!upstream.socket.writable) return;
     upstream.socket.write(bytes);
-    if (isBlocked(upstream.socket)) downstream.pause();
+    if (isBlocked(upstream.socket)) down.socket.pause();
   }
 
   downstreamDrained(): void {
@@ -94,19 +92,20 @@ export class Tunnel implements UpstreamUser, Deadlined {
   }
 
   upstreamData(b: Buffer, n: number): void {
-    const { downstream, upstream, byteSeen } = this.#settings;
+    const { down, upstream } = this.#settings;
     this.#record.bytesOut += n;
-    byteSeen();
-    if (!downstream.writable) return;
-    if (!writeBytes(downstream, b, n)) upstream.socket.pause();
+    this.#byteSeen();
+    if (!down.socket.writable) return;
+    if (!writeBytes(down.socket, b, n)) upstream.socket.pause();
   }
 
   upstreamDrained(): void {
-    this.#settings.downstream.resume();
+    this.#settings.down.socket.resume();
   }
 
   upstreamEnded(errorCode: string): void {
-    const { downstream, upstream } = this.#settings;
+    const { upstream } = this.#settings;
+    const downstream = this.#settings.down.socket;
     this.#ended ||= 'upstream';
     if (errorCode !== '') {
       downstream.resetAndDestroy();
@@ -126,26 +125,32 @@ export class Tunnel implements UpstreamUser, Deadlined {
   /** The process stops: both directions end in order; what is under way still arrives. */
   drain(): void {
     this.#ended ||= 'shutdown';
-    this.#settings.downstream.end();
+    this.#settings.down.socket.end();
     this.#settings.upstream.socket.end();
   }
 
   /** Ends both sides now. Safe to call twice. */
   cut(why: TunnelEnd): void {
     this.#end(why);
-    this.#settings.downstream.destroy();
+    this.#settings.down.socket.destroy();
+  }
+
+  /** Begins the time that may pass until the next byte. */
+  #byteSeen(): void {
+    const { down, context } = this.#settings;
+    down.setDeadline('tunnel', context.shared.limits.tunnelIdleTimeoutMs);
   }
 
   #end(why: TunnelEnd): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#ended ||= why;
-    const { context, upstream, downstream, onEnded } = this.#settings;
+    const { context, upstream, down, onEnded } = this.#settings;
     context.shared.deadlines.remove(this);
     this.#record.ended = this.#ended;
     this.#writeInterval();
     // Where both sides ended in order, the last bytes may still be on their way to the upstream.
-    if (downstream.readableEnded && upstream.socket.writableEnded) {
+    if (down.socket.readableEnded && upstream.socket.writableEnded) {
       upstream.releaseAfterFlush(context.shared.limits.lingerTimeoutMs);
     } else upstream.release(false);
     onEnded();

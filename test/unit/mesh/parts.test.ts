@@ -62,6 +62,7 @@ describe('parts of a mesh', () => {
       hosts: ['shop.example.com'],
       methods: ['GET'],
       response_timeout_ms: 700,
+      upgrades: [],
       cluster: {
         name: 'web',
         endpoints: [{ host: '127.0.0.1', port: 15006 }],

@@ -1,0 +1,148 @@
+/**
+ * The request that an exchange has in hand: what it asks for, from whom it comes, where it goes, and
+ * so what its hop is called in the record. One per exchange, used again for each of its requests.
+ * Only reads and judges: it sends nothing, and a refusal is a name that the exchange acts on.
+ */
+import { FUNCTIONS, type HopRecord } from '../telemetry/hop-record.ts';
+import type { EncodedShape } from '../telemetry/span-writer.ts';
+import {
+  BODY_LENGTH,
+  isPresent,
+  isRepeated,
+  parsed,
+  valueEnd,
+  valueIs,
+  valueStart,
+} from './codec/fields.ts';
+import { requestLine } from './codec/request-head.ts';
+import { FIELD } from './codec/tables.ts';
+import { ShapeMemo, type CompiledRoute, type ListenerContext } from './listener-context.ts';
+import type { Peer } from './peer.ts';
+import { hashOfPath, hasDotSegment } from './request-rules.ts';
+import type { FailureName } from './rescue.ts';
+import { NO_METHOD, NO_ROUTE, type HostRoutes } from './router.ts';
+import { asked, isCountedDown, maxForwards, readAsked } from './upstream-request.ts';
+
+/** What becomes of a request: it is carried, OPTIONS is answered by ourselves, or it is refused. */
+export type Verdict = 'carry' | 'answer_options' | FailureName;
+
+const ROUTE = FUNCTIONS.indexOf('route');
+const NO_PROTOCOLS: readonly string[] = [];
+
+export class RoutedRequest {
+  readonly #context: ListenerContext;
+  readonly #shapes: ShapeMemo;
+  method = '';
+  path = '';
+  isHead = false;
+  isHttp10 = false;
+  /** The client waits for a 100 before it sends its body. */
+  expectsContinue = false;
+  /** When its route was known; milliseconds of the monotonic clock. */
+  routedMs = 0;
+  /** Where it goes; undefined until `judge` said `carry`, or got as far as that. */
+  route: CompiledRoute | undefined;
+  /** Protocols, lower case, that the upstream may change to by a 101. */
+  protocols = NO_PROTOCOLS;
+  #hostRoutes: HostRoutes<CompiledRoute> | undefined;
+  #peer: Peer;
+
+  constructor(context: ListenerContext) {
+    this.#context = context;
+    this.#shapes = new ShapeMemo(context);
+    this.#peer = context.peers.unnamed;
+  }
+
+  /** Forgets the request before. */
+  reset(): void {
+    this.isHead = false;
+    this.isHttp10 = false;
+    this.expectsContinue = false;
+    this.route = undefined;
+    this.protocols = NO_PROTOCOLS;
+    this.#hostRoutes = undefined;
+    this.#peer = this.#context.peers.unnamed;
+  }
+
+  /** Notes what can be known of a head that could not be read to its end. */
+  noteBroken(method: string): void {
+    this.method = method;
+    this.isHead = method === 'HEAD';
+    this.isHttp10 = requestLine.isHttp10;
+  }
+
+  /**
+   * Judges the head at b[s, …) that was just parsed; `head` is its latin1 text. The order of the
+   * rules is the order of their statuses: what is malformed is never said to have no route.
+   */
+  judge(b: Buffer, head: string, s: number, record: HopRecord): Verdict {
+    const context = this.#context;
+    const { shared, router } = context;
+    const startMs = performance.now();
+    readAsked(b, head, s);
+    this.method = asked.method;
+    this.path = asked.path;
+    this.isHead = asked.method === 'HEAD';
+    this.isHttp10 = requestLine.isHttp10;
+
+    const routes = asked.host === '' ? router.hostless : router.routesOf(asked.host);
+    if (routes === undefined || hasDotSegment(asked.path)) return 'request_malformed';
+    this.#hostRoutes = routes;
+    this.#readPeer(b);
+    // `*` asks about the server that is asked, so nobody else can answer.
+    if (asked.path === '*') return 'answer_options';
+    const route = router.match(routes, asked.path, asked.method);
+    this.routedMs = performance.now();
+    record.phaseNs[ROUTE] = (this.routedMs - startMs) * 1e6;
+    if (route === NO_ROUTE) return 'no_route';
+    if (route === NO_METHOD) return 'method_not_allowed';
+    this.route = route;
+    if (shared.pathMode !== 'template') {
+      record.path = shared.pathMode === 'keep' ? asked.path : hashOfPath(asked.path);
+    }
+    if (parsed.bodyKind === BODY_LENGTH && parsed.bodyBytes > shared.limits.requestBodyBytes) {
+      return 'request_body_too_large';
+    }
+    if (!this.isHttp10 && isPresent(FIELD.expect)) {
+      if (isRepeated(FIELD.expect) || !valueIs(b, FIELD.expect, '100-continue')) {
+        return 'expectation_failed';
+      }
+      this.expectsContinue = true;
+    }
+    return isCountedDown(asked.method) ? this.#judgeForwards(b) : 'carry';
+  }
+
+  /** Methods that routes take where this request asked; empty: those of HTTP. */
+  allowedMethods(): readonly string[] {
+    const routes = this.#hostRoutes;
+    if (routes === undefined || this.path === '*') return [];
+    return this.#context.router.methodsFor(routes, this.path);
+  }
+
+  /** What the hop of this request has in common with others. */
+  shape(): EncodedShape {
+    const { route } = this;
+    // Only a host that the route names: any other is the client's invention.
+    const host = route === undefined || route.hosts.length === 0 ? '' : this.#hostRoutes!.host;
+    return this.#shapes.of(route, this.#peer, this.method, this.isHttp10, host);
+  }
+
+  /** Max-Forwards of OPTIONS and TRACE (RFC 9110 7.6.2): at 0 the request ends here. */
+  #judgeForwards(b: Buffer): Verdict {
+    const isTrace = this.method === 'TRACE';
+    // A TRACE would show a client outside what the mesh adds to its request.
+    if (isTrace && this.#context.isEdge) return 'method_not_allowed';
+    const left = maxForwards(b);
+    if (Number.isNaN(left)) return 'request_malformed';
+    if (left !== 0) return 'carry';
+    return isTrace ? 'method_not_allowed' : 'answer_options';
+  }
+
+  #readPeer(b: Buffer): void {
+    const { peers } = this.#context;
+    if (!peers.believes || !isPresent(FIELD.azimuthPeer) || isRepeated(FIELD.azimuthPeer)) return;
+    this.#peer = peers.named(
+      b.toString('latin1', valueStart(FIELD.azimuthPeer), valueEnd(FIELD.azimuthPeer)),
+    );
+  }
+}
