@@ -1,9 +1,9 @@
 /**
- * What an exchange needs of the downstream connection it belongs to; downstream.ts is the only
- * implementation. Apart, so that the two files do not import each other.
+ * What an exchange and a tunnel need of the downstream connection they belong to, and what that needs
+ * of a tunnel. Apart, so that downstream.ts, exchange.ts and tunnel.ts do not import each other.
  */
 import type { Socket } from 'node:net';
-import type { Tunnel } from './tunnel.ts';
+import type { TunnelEnd } from '../telemetry/tunnel-span.ts';
 
 /** What a deadline of the downstream connection is for. */
 export type DeadlineFor =
@@ -24,7 +24,22 @@ export interface Downstream {
   /** The hop is recorded; what becomes of the connection. */
   exchangeFinished(outcome: Outcome): void;
   /** The hop is recorded, and the connection is a tunnel from now on. */
-  tunnelBegins(tunnel: Tunnel): void;
+  tunnelBegins(tunnel: DownstreamUser): void;
+}
+
+/** Who takes the bytes of the connection once it is a tunnel; tunnel.ts is the only implementation. */
+export interface DownstreamUser {
+  /** Keeps `bytes` as long as it needs them. */
+  downstreamData(bytes: Buffer): void;
+  /** The client takes bytes again after its socket asked for a pause. */
+  downstreamDrained(): void;
+  /** The client ended its direction. */
+  downstreamEnded(): void;
+  downstreamClosed(): void;
+  /** The process stops: both directions end in order; what is under way still arrives. */
+  drain(): void;
+  /** Ends both sides now. Safe to call twice. */
+  cut(why: TunnelEnd): void;
 }
 
 /**

@@ -19,13 +19,12 @@ import { parseRequestHead, requestLine } from './codec/request-head.ts';
 import { MORE, parsed } from './codec/fields.ts';
 import { CR, LF } from './codec/tables.ts';
 import { NEVER, type Deadlined } from './deadlines.ts';
-import type { DeadlineFor, Downstream, Outcome } from './downstream-port.ts';
+import type { DeadlineFor, Downstream, DownstreamUser, Outcome } from './downstream-port.ts';
 import { Exchange } from './exchange.ts';
 import type { ListenerContext } from './listener-context.ts';
 import { CODEC_LIMITS } from './limits.ts';
 import { truncateAddress } from './request-rules.ts';
 import { FAILURES, failureOfStatus, type Failure } from './rescue.ts';
-import type { Tunnel } from './tunnel.ts';
 
 type Phase = 'head' | 'body' | 'answer' | 'tunnel' | 'linger' | 'closed';
 
@@ -46,7 +45,7 @@ export class DownstreamConnection implements Downstream, Deadlined {
   /** Bytes behind the request in hand: the next requests of a pipeline. */
   #rest: Buffer | undefined;
   #lingeredBytes = 0;
-  #tunnel: Tunnel | undefined;
+  #tunnel: DownstreamUser | undefined;
 
   constructor(
     socket: Socket,
@@ -102,7 +101,7 @@ export class DownstreamConnection implements Downstream, Deadlined {
     this.socket.destroy();
   }
 
-  tunnelBegins(tunnel: Tunnel): void {
+  tunnelBegins(tunnel: DownstreamUser): void {
     this.#phase = 'tunnel';
     this.#tunnel = tunnel;
     // What the client sent behind its request, before it knew that it would be heard.

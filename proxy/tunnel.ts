@@ -13,7 +13,7 @@ import type { EncodedShape } from '../telemetry/span-writer.ts';
 import type { TunnelEnd, TunnelRecord } from '../telemetry/tunnel-span.ts';
 import { isBlocked, writeBytes } from './codec/output.ts';
 import { NEVER, type Deadlined } from './deadlines.ts';
-import type { Downstream } from './downstream-port.ts';
+import type { Downstream, DownstreamUser } from './downstream-port.ts';
 import type { ListenerContext } from './listener-context.ts';
 import { newSpanId } from './trace-context.ts';
 import type { UpstreamConnection, UpstreamUser } from './upstream.ts';
@@ -29,7 +29,7 @@ export interface TunnelSettings {
   readonly onEnded: () => void;
 }
 
-export class Tunnel implements UpstreamUser, Deadlined {
+export class Tunnel implements DownstreamUser, UpstreamUser, Deadlined {
   readonly #settings: TunnelSettings;
   readonly #record: TunnelRecord;
   deadline = NEVER;
@@ -61,7 +61,7 @@ export class Tunnel implements UpstreamUser, Deadlined {
     this.#byteSeen();
   }
 
-  // ---- the client's side
+  // ---- DownstreamUser
 
   downstreamData(bytes: Buffer): void {
     const { down, upstream } = this.#settings;
@@ -122,14 +122,12 @@ export class Tunnel implements UpstreamUser, Deadlined {
     this.deadline = deadlines.in(limits.tunnelIntervalMs);
   }
 
-  /** The process stops: both directions end in order; what is under way still arrives. */
   drain(): void {
     this.#ended ||= 'shutdown';
     this.#settings.down.socket.end();
     this.#settings.upstream.socket.end();
   }
 
-  /** Ends both sides now. Safe to call twice. */
   cut(why: TunnelEnd): void {
     this.#end(why);
     this.#settings.down.socket.destroy();
