@@ -9,6 +9,7 @@
  * The job builds minutes in ascending order, so that every minute up to the watermark (the newest
  * published one) is published or held no hop when its turn came.
  */
+import { randomInt } from 'node:crypto';
 import type { StoreClient } from '../store/client.ts';
 import { sql } from './sql.ts';
 import { MINUTE_MS, minuteOf, type Window } from './window.ts';
@@ -17,7 +18,7 @@ import { MINUTE_MS, minuteOf, type Window } from './window.ts';
  * How far a row's IngestedAt may lie before the instant at which it can be read: a collector stamps
  * it and only then inserts, and retries. Also bounds the skew of two hosts' clocks.
  */
-const OVERLAP_S = 600;
+export const OVERLAP_S = 600;
 
 export interface Progress {
   /** Start of the newest published minute, Unix milliseconds. */
@@ -122,4 +123,15 @@ export async function planReading(store: StoreClient, window: Window): Promise<R
     },
     finalUntilMs: Math.max(fromMs, Math.min(toMs, publishedUntilMs, firstChangedMs)),
   };
+}
+
+/**
+ * A number for a build, as decimal digits: greater than the minutes' published ones, also when the
+ * clock was set back, and with 22 random bits, so that a second instance that builds in the same
+ * millisecond takes another.
+ */
+export function nextBuild(nowMs: number, published: readonly bigint[]): string {
+  const greatest = published.reduce((a, b) => (a > b ? a : b), 0n) >> 22n;
+  const ms = BigInt(nowMs) > greatest ? BigInt(nowMs) : greatest + 1n;
+  return String((ms << 22n) | BigInt(randomInt(2 ** 22)));
 }

@@ -45,6 +45,8 @@ export interface StoreClient {
   query<Row>(sql: string, params?: QueryParams, settings?: ClickHouseSettings): Promise<Row[]>;
   /** The answer as text in a ClickHouse format; a FORMAT clause in the SQL wins over `format`. */
   text(sql: string, params?: QueryParams, format?: string): Promise<string>;
+  /** The answer's bytes as they arrive, in the format that the SQL names: for more than fits into memory. */
+  stream(sql: string, params?: QueryParams): AsyncIterable<Buffer>;
   /** A statement without rows in the answer (DDL). */
   command(sql: string, params?: QueryParams): Promise<void>;
   /**
@@ -129,6 +131,16 @@ export function createStoreClient(settings: StoreClientSettings): StoreClient {
         });
         return consumeText(result.stream);
       }),
+    async *stream(sql, params) {
+      const { stream } = await run(() =>
+        client.exec({ query: sql, ...(params === undefined ? {} : { query_params: params }) }),
+      );
+      try {
+        for await (const piece of stream) yield piece as Buffer;
+      } catch (error) {
+        throw storeError(error, where);
+      }
+    },
     command: (sql, params) =>
       run(async () => {
         await client.command({

@@ -10,10 +10,9 @@
  * Rows are counted before they are read: what arrives in between makes the count too small, never
  * too large, so that the next run finds the difference.
  */
-import { randomInt } from 'node:crypto';
 import type { Log } from '../../runtime/log.ts';
 import type { StoreClient } from '../../store/client.ts';
-import { changedMinutes, readProgress, type MinuteState } from '../builds.ts';
+import { changedMinutes, nextBuild, readProgress, type MinuteState } from '../builds.ts';
 import { sql } from '../sql.ts';
 import { MINUTE_MS, minuteOf } from '../window.ts';
 
@@ -105,15 +104,4 @@ async function build(
       built_at_s: Math.floor(startedMs / 1000),
     });
   }
-}
-
-/**
- * A number for a build, as decimal digits: greater than the minutes' published ones, also when the
- * clock was set back, and with 22 random bits, so that a second instance that builds in the same
- * millisecond takes another.
- */
-function nextBuild(nowMs: number, published: readonly bigint[]): string {
-  const greatest = published.reduce((a, b) => (a > b ? a : b), 0n) >> 22n;
-  const ms = BigInt(nowMs) > greatest ? BigInt(nowMs) : greatest + 1n;
-  return String((ms << 22n) | BigInt(randomInt(2 ** 22)));
 }

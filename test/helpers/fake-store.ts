@@ -65,6 +65,7 @@ export function createFakeStore(): FakeStore {
       insertNative: store.insertNative,
       query: unused,
       text: unused,
+      stream: unused,
       command: unused,
       inDatabase: unused,
       ping: () => Promise.resolve(true),

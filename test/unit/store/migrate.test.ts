@@ -13,6 +13,7 @@ function recordingClient(): { client: StoreClient; statements: string[] } {
     database: 'shop',
     query: <Row>() => Promise.resolve([...remembered.values()] as Row[]),
     text: () => Promise.reject(new Error('not used')),
+    stream: () => assert.fail('not used'),
     command(sql, params) {
       if (params === undefined) statements.push(sql);
       else {

@@ -1,0 +1,37 @@
+/** Streams stored rows into open traces: the one way in which attribution reads the store. */
+import { NativeReader } from '../../store/native/reader.ts';
+import type { StoreClient } from '../../store/client.ts';
+import { sql } from '../sql.ts';
+import type { OpenTraces } from './open-traces.ts';
+
+/**
+ * Adds all rows of [fromMs, toMs) to the traces. `query`: `attribution_rows`, or
+ * `attribution_late_rows` with its parameters. `pause` is awaited after each block: whoever takes
+ * the closed traces can write them out there.
+ * @throws AzimuthError of the store's; rows read until then have been added.
+ */
+export async function readTraces(
+  store: StoreClient,
+  traces: OpenTraces,
+  stretch: { readonly fromMs: number; readonly toMs: number },
+  options: {
+    readonly query?: 'attribution_rows' | 'attribution_late_rows';
+    readonly params?: Readonly<Record<string, unknown>>;
+    readonly pause?: () => Promise<void>;
+  } = {},
+): Promise<void> {
+  const reader = new NativeReader();
+  const pieces = store.stream(sql(options.query ?? 'attribution_rows'), {
+    base_ns: (BigInt(traces.baseMs) * 1_000_000n).toString(),
+    from_ms: stretch.fromMs,
+    to_ms: stretch.toMs,
+    ...options.params,
+  });
+  for await (const piece of pieces) {
+    for (const block of reader.push(piece)) {
+      traces.add(block);
+      await options.pause?.();
+    }
+  }
+  reader.end();
+}

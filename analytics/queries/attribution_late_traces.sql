@@ -1,0 +1,6 @@
+SELECT TraceId
+FROM spans
+WHERE toStartOfMinute(Timestamp) IN (arrayMap(m -> toDateTime(m), {changed:Array(UInt32)}))
+    AND Timestamp >= fromUnixTimestamp64Milli({from_ms:Int64})
+    AND Timestamp < fromUnixTimestamp64Milli({to_ms:Int64})
+    AND IngestedAt >= toDateTime({since_s:UInt32})

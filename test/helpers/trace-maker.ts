@@ -1,0 +1,528 @@
+/**
+ * Makes traces whose segments are known: each is built forward in time from pieces (own time, wire,
+ * work, calls), and the truth is the sum of those pieces. Shares no formula with the attribution.
+ */
+import { EDGE_CLASSES, PROXY_ROLES, PROXY_SIDES } from '../../telemetry/edge-class.ts';
+import { FUNCTIONS } from '../../telemetry/hop-record.ts';
+import { SEGMENT_KINDS, type SegmentKind } from '../../analytics/attribution/segments.ts';
+import type { StoreClient } from '../../store/client.ts';
+import type { NativeBlock, NativeColumn } from '../../store/native/reader.ts';
+
+export interface MadeAttempt {
+  startNs: number;
+  ns: number;
+  waitNs: number;
+  status: number;
+  bits: number;
+}
+
+/** One row; `startNs` counts from the base of the reader. */
+export interface MadeSpan {
+  traceId: string;
+  spanId: bigint;
+  parentId: bigint;
+  startNs: number;
+  durationNs: number;
+  /** '' for an application's span, which is no hop. */
+  role: '' | 'gateway' | 'sidecar';
+  side: '' | 'ingress' | 'inbound' | 'outbound';
+  edgeClass: (typeof EDGE_CLASSES)[number];
+  service: string;
+  clock: string;
+  ownNs: number;
+  waitNs: number;
+  backoffNs: number;
+  attempts: MadeAttempt[];
+  phases: readonly (readonly [function_: (typeof FUNCTIONS)[number], ns: number])[];
+  route: string;
+}
+
+export type Truth = Record<SegmentKind, number>;
+
+export interface MadeTrace {
+  readonly spans: MadeSpan[];
+  readonly truth: Truth;
+  readonly durationNs: number;
+}
+
+export type Topology = 'separate' | 'attached' | 'shared' | 'merged';
+
+const MESHED_ANSWERED = 3;
+const ANSWERED = 2;
+const MESHED = 1;
+
+export interface MakerOptions {
+  readonly topology: Topology;
+  /** Hop depth below the gateway. */
+  readonly depth: number;
+  /** Share of calls that have application spans above them. */
+  readonly applicationSpans?: number;
+  /** Each workload's host has a clock off by up to this much, nanoseconds. */
+  readonly skewNs?: number;
+  /** Instant of the first byte, nanoseconds since the base. */
+  readonly startNs?: number;
+  readonly waits?: boolean;
+}
+
+/** One trace. `random` gives [0, 1). */
+export function makeTrace(random: () => number, options: MakerOptions): MadeTrace {
+  return new Maker(random, options).trace();
+}
+
+class Maker {
+  readonly #random: () => number;
+  readonly #options: MakerOptions;
+  readonly #spans: MadeSpan[] = [];
+  readonly #truth = Object.fromEntries(SEGMENT_KINDS.map((kind) => [kind, 0])) as Truth;
+  readonly #skews = new Map<string, number>();
+  readonly #traceId: string;
+  #workloads = 0;
+
+  constructor(random: () => number, options: MakerOptions) {
+    this.#random = random;
+    this.#options = options;
+    this.#traceId = Array.from({ length: 32 }, () => this.#below(16).toString(16)).join('');
+  }
+
+  trace(): MadeTrace {
+    const { topology, depth, startNs = 1_000_000_000 } = this.#options;
+    const waits = this.#options.waits ?? true;
+    const clientWait = waits && this.#chance(0.3) ? this.#ns(5_000_000) : 0;
+    this.#truth.client_wait = clientWait;
+    const merged = topology === 'merged';
+    const root = this.#proxy(startNs, {
+      parentId: 0n,
+      role: merged ? 'sidecar' : 'gateway',
+      side: 'ingress',
+      edgeClass: merged ? 'external_to_bff' : 'external_to_gateway',
+      service: merged ? 'bff' : 'edge',
+      waitNs: clientWait,
+      depth,
+      next: merged ? 'workload' : topology === 'separate' ? 'inbound' : 'outbound',
+    });
+    return { spans: this.#spans, truth: this.#truth, durationNs: root.durationNs };
+  }
+
+  /**
+   * One hop from its first byte on. `waitNs` is client wait during its attempt; the hops below see
+   * the same wait. Times inside are true times: the row's start is moved by its host's skew.
+   */
+  #proxy(
+    atNs: number,
+    hop: {
+      parentId: bigint;
+      role: 'gateway' | 'sidecar';
+      side: 'ingress' | 'inbound' | 'outbound';
+      edgeClass: MadeSpan['edgeClass'];
+      service: string;
+      waitNs: number;
+      depth: number;
+      next: 'inbound' | 'outbound' | 'workload' | 'outside' | 'unreachable';
+    },
+  ): { durationNs: number } {
+    const id = this.#hopId();
+    const attempts: MadeAttempt[] = [];
+    const span: MadeSpan = {
+      traceId: this.#traceId,
+      spanId: id,
+      parentId: hop.parentId,
+      startNs: atNs + this.#skewOf(hop.service),
+      durationNs: 0,
+      role: hop.role,
+      side: hop.side,
+      edgeClass: hop.edgeClass,
+      service: hop.service,
+      clock: `clock-${hop.service}`,
+      ownNs: 0,
+      waitNs: hop.waitNs,
+      backoffNs: 0,
+      attempts,
+      phases: [],
+      route: '/r/{id}',
+    };
+    this.#spans.push(span);
+    let now = atNs;
+    const own = (most: number): void => {
+      const ns = this.#ns(most);
+      span.ownNs += ns;
+      now += ns;
+    };
+    own(300_000);
+    // Some attempts fail to connect before one succeeds.
+    const tries = hop.next !== 'workload' && this.#chance(0.15) ? 1 + this.#below(3) : 1;
+    for (let n = 1; n <= tries; n++) {
+      const from = now;
+      const failed = n < tries || hop.next === 'unreachable';
+      if (failed) {
+        const ns = this.#ns(2_000_000);
+        now += ns;
+        this.#truth.upstream += ns;
+        attempts.push({ startNs: from - atNs, ns, waitNs: 0, status: 0, bits: MESHED });
+        if (n < tries) {
+          const pause = this.#ns(3_000_000);
+          span.backoffNs += pause;
+          this.#truth.backoff += pause;
+          now += pause;
+        }
+        own(50_000);
+        continue;
+      }
+      const attemptId = id ^ BigInt(n);
+      let bits = MESHED_ANSWERED;
+      switch (hop.next) {
+        case 'outside': {
+          const ns = this.#ns(20_000_000);
+          this.#truth.upstream += ns;
+          now += ns + hop.waitNs;
+          bits = ANSWERED;
+          break;
+        }
+        case 'workload':
+          now = this.#workload(now, hop, attemptId, span.startNs - atNs);
+          bits = ANSWERED;
+          break;
+        default: {
+          const before = this.#ns(400_000);
+          const after = this.#ns(200_000);
+          this.#truth.wire += before + after;
+          const below = this.#next(now + before, hop, attemptId);
+          now += before + below.durationNs + after;
+        }
+      }
+      attempts.push({
+        startNs: from - atNs,
+        ns: now - from,
+        waitNs: hop.waitNs,
+        status: 200,
+        bits,
+      });
+      own(50_000);
+    }
+    if (hop.next === 'unreachable') span.waitNs = 0;
+    span.durationNs = now - atNs;
+    this.#account(span);
+    return span;
+  }
+
+  /** The proxy that this one calls. */
+  #next(
+    atNs: number,
+    hop: { side: string; service: string; waitNs: number; depth: number; next: string },
+    parentId: bigint,
+  ): { durationNs: number } {
+    if (hop.next === 'outbound') {
+      return this.#proxy(atNs, {
+        parentId,
+        role: 'sidecar',
+        side: 'outbound',
+        edgeClass: 'loopback',
+        service: hop.service,
+        waitNs: hop.waitNs,
+        depth: hop.depth,
+        next: 'inbound',
+      });
+    }
+    return this.#proxy(atNs, {
+      parentId,
+      role: 'sidecar',
+      side: 'inbound',
+      edgeClass: hop.side === 'ingress' ? 'gateway_to_workload' : 'workload_to_workload',
+      service: `w${this.#workloads++}`,
+      waitNs: hop.waitNs,
+      depth: hop.depth - 1,
+      next: 'workload',
+    });
+  }
+
+  /** A workload at work, calling others one after the other and side by side; returns its end. */
+  #workload(
+    atNs: number,
+    hop: { service: string; waitNs: number; depth: number },
+    attemptId: bigint,
+    skewNs: number,
+  ): number {
+    let now = atNs;
+    let workNs = 0;
+    const work = (): void => {
+      const ns = this.#ns(4_000_000);
+      workNs += ns;
+      now += ns;
+    };
+    work();
+    const groups = hop.depth > 0 ? this.#below(3) : 0;
+    for (let g = 0; g < groups; g++) {
+      const width = this.#chance(0.4) ? 2 + this.#below(3) : 1;
+      const calls: { from: number; to: number }[] = [];
+      let longest = now;
+      for (let c = 0; c < width; c++) {
+        const from = now + (c === 0 ? 0 : this.#ns(1_000_000));
+        const outside = this.#chance(0.1);
+        // The workload does not take the answer's bytes at once: its own time, not the call's.
+        const slow = (this.#options.waits ?? true) && this.#chance(0.2) ? this.#ns(500_000) : 0;
+        const call = this.#proxy(from, {
+          parentId: this.#above(attemptId, from + skewNs, hop.service),
+          role: 'sidecar',
+          side: 'outbound',
+          edgeClass: outside ? 'workload_to_external' : 'loopback',
+          service: hop.service,
+          waitNs: slow,
+          depth: hop.depth,
+          next: outside ? 'outside' : this.#chance(0.05) ? 'unreachable' : 'inbound',
+        });
+        workNs += this.#spans.find((s) => s === call)!.waitNs;
+        calls.push({ from, to: from + call.durationNs });
+        longest = Math.max(longest, from + call.durationNs);
+      }
+      const busy = coveredNs(calls);
+      const sum = calls.reduce((total, call) => total + call.to - call.from, 0);
+      this.#truth.parallel_surplus -= sum - busy;
+      // Between the starts of calls side by side nothing may be open: that is work.
+      workNs += longest - now - busy;
+      now = longest;
+      work();
+    }
+    this.#truth.application += workNs;
+    return now + hop.waitNs;
+  }
+
+  /** Parent of an outbound hop: the attempt itself, or an application's span (or two) below it. */
+  #above(attemptId: bigint, startNs: number, service: string): bigint {
+    let parentId = attemptId;
+    const levels = this.#chance(this.#options.applicationSpans ?? 0.3) ? 1 + this.#below(2) : 0;
+    for (let i = 0; i < levels; i++) {
+      const spanId = this.#hopId() | BigInt(this.#below(16));
+      this.#spans.push({
+        ...EMPTY,
+        traceId: this.#traceId,
+        spanId,
+        parentId,
+        startNs,
+        durationNs: this.#ns(1_000_000),
+        service,
+      });
+      parentId = spanId;
+    }
+    return parentId;
+  }
+
+  #account(span: MadeSpan): void {
+    if (span.role === 'gateway' || span.side === 'ingress') {
+      const route = Math.floor(span.ownNs / 3);
+      span.phases = [
+        ['route', route],
+        ['hygiene', Math.floor(span.ownNs / 5)],
+      ];
+      const functions = span.phases.reduce((sum, [, ns]) => sum + ns, 0);
+      this.#truth.gateway += span.role === 'gateway' ? span.ownNs : functions;
+      this.#truth.mesh += span.role === 'gateway' ? 0 : span.ownNs - functions;
+    } else {
+      this.#truth.mesh += span.ownNs;
+    }
+  }
+
+  #skewOf(service: string): number {
+    const most = this.#options.skewNs ?? 0;
+    let skew = this.#skews.get(service);
+    if (skew === undefined) {
+      skew = most === 0 ? 0 : this.#below(2 * most) - most;
+      this.#skews.set(service, skew);
+    }
+    return skew;
+  }
+
+  #hopId(): bigint {
+    const word = (): bigint => BigInt(this.#below(2 ** 32));
+    return ((word() << 32n) | word()) & ~15n;
+  }
+  #below(n: number): number {
+    return Math.floor(this.#random() * n);
+  }
+  #ns(most: number): number {
+    return 1 + this.#below(most);
+  }
+  #chance(p: number): boolean {
+    return this.#random() < p;
+  }
+}
+
+const EMPTY = {
+  role: '',
+  side: '',
+  edgeClass: 'unknown',
+  clock: '',
+  ownNs: 0,
+  waitNs: 0,
+  backoffNs: 0,
+  attempts: [],
+  phases: [],
+  route: '',
+} satisfies Partial<MadeSpan>;
+
+/** Time during which at least one of the intervals is open: counts the open ones at each change. */
+function coveredNs(intervals: readonly { from: number; to: number }[]): number {
+  const changes = intervals
+    .flatMap(({ from, to }) => [
+      { at: from, by: 1 },
+      { at: to, by: -1 },
+    ])
+    .sort((a, b) => a.at - b.at || b.by - a.by);
+  let open = 0;
+  let covered = 0;
+  let since = 0;
+  for (const { at, by } of changes) {
+    if (open === 0) since = at;
+    open += by;
+    if (open === 0) covered += at - since;
+  }
+  return covered;
+}
+
+/** The spans as a block of attribution_rows.sql, in their order. */
+export function blockOf(spans: readonly MadeSpan[]): NativeBlock {
+  const texts = (of: (span: MadeSpan) => string): NativeColumn => {
+    const words = [...new Set(spans.map(of))];
+    return {
+      ...plain(new ArrayBuffer(0)),
+      texts: words,
+      keys: Uint16Array.from(spans, (span) => words.indexOf(of(span))),
+    };
+  };
+  const u8 = (of: (span: MadeSpan) => number): NativeColumn =>
+    plain(Uint8Array.from(spans, of).buffer);
+  const u64 = (of: (span: MadeSpan) => number | bigint): NativeColumn =>
+    plain(BigUint64Array.from(spans, (span) => BigInt(of(span))).buffer);
+  const lists = <T>(
+    of: (span: MadeSpan) => readonly T[],
+    values: (list: readonly T[]) => ArrayBufferLike,
+  ): NativeColumn => {
+    let end = 0;
+    return {
+      ...plain(values(spans.flatMap(of))),
+      ends: new Uint32Array(
+        BigUint64Array.from(spans, (span) => BigInt((end += of(span).length))).buffer,
+      ),
+    };
+  };
+  const many = (span: MadeSpan): readonly MadeAttempt[] =>
+    span.attempts.length > 1 ? span.attempts : [];
+  const only = (span: MadeSpan): MadeAttempt =>
+    span.attempts[0] ?? { startNs: 0, ns: 0, waitNs: 0, status: 0, bits: 0 };
+  const words = (numbers: readonly number[]): ArrayBufferLike =>
+    BigUint64Array.from(numbers, BigInt).buffer;
+  const traces = Buffer.concat(spans.map((span) => Buffer.from(span.traceId, 'hex')));
+  return {
+    rows: spans.length,
+    columns: [
+      plain(Uint8Array.from(traces).buffer),
+      u64((s) => s.spanId),
+      u64((s) => s.parentId),
+      u64((s) => s.startNs),
+      u8((s) => (s.role === '' ? 0 : 1)),
+      u64((s) => s.durationNs),
+      u8((s) => PROXY_ROLES.indexOf(s.role)),
+      u8((s) => PROXY_SIDES.indexOf(s.side)),
+      u8((s) => EDGE_CLASSES.indexOf(s.edgeClass)),
+      u8(() => 0),
+      plain(Uint16Array.from(spans, () => 200).buffer),
+      plain(Uint32Array.from(spans, () => 1).buffer),
+      texts((s) => s.service),
+      texts((s) => s.clock),
+      texts(() => 'shop'),
+      texts(() => 'separate'),
+      texts((s) => s.route),
+      texts(() => 'GET'),
+      u64((s) => s.ownNs),
+      u64((s) => s.waitNs),
+      u64((s) => s.backoffNs),
+      u8((s) => s.attempts.length),
+      u64((s) => only(s).startNs),
+      u64((s) => only(s).ns),
+      u64((s) => only(s).waitNs),
+      u8((s) => only(s).bits),
+      lists(many, (list) => words(list.map((a) => a.startNs))),
+      lists(many, (list) => words(list.map((a) => a.ns))),
+      lists(many, (list) => words(list.map((a) => a.waitNs))),
+      lists(many, (list) => Uint8Array.from(list, (a) => a.bits).buffer),
+      lists(
+        (s) => s.phases,
+        (list) => Uint8Array.from(list, ([name]) => FUNCTIONS.indexOf(name)).buffer,
+      ),
+      lists(
+        (s) => s.phases,
+        (list) => words(list.map(([, ns]) => ns)),
+      ),
+    ],
+  };
+}
+
+function plain(values: ArrayBufferLike): NativeColumn {
+  const buffer = values as ArrayBuffer;
+  return {
+    type: '',
+    bytes: new Uint8Array(buffer),
+    halves: new Uint16Array(buffer, 0, buffer.byteLength >> 1),
+    words: new Uint32Array(buffer, 0, buffer.byteLength >> 2),
+    texts: [],
+    keys: new Uint8Array(0),
+    ends: new Uint32Array(0),
+  };
+}
+
+/** Stores the spans; `baseMs` is the instant that their starts count from, `ingestedS` Unix seconds. */
+export async function insertSpans(
+  store: StoreClient,
+  spans: readonly MadeSpan[],
+  baseMs: number,
+  ingestedS: number,
+): Promise<void> {
+  const hex = (id: bigint): string => (id === 0n ? '' : id.toString(16).padStart(16, '0'));
+  const rows = spans.map((span) => {
+    const many = span.attempts.length > 1 ? span.attempts : [];
+    const [only] = span.attempts.length === 1 ? span.attempts : [];
+    const ns = BigInt(baseMs) * 1_000_000n + BigInt(span.startNs);
+    return {
+      Timestamp: `${ns / 1_000_000_000n}.${(ns % 1_000_000_000n).toString().padStart(9, '0')}`,
+      TraceId: span.traceId,
+      SpanId: hex(span.spanId),
+      ParentSpanId: hex(span.parentId),
+      HopVersion: span.role === '' ? 0 : 1,
+      Role: span.role,
+      Side: span.side,
+      EdgeClass: span.edgeClass,
+      ServiceName: span.service,
+      ClockId: span.clock,
+      Mesh: 'shop',
+      Topology: 'separate',
+      Route: span.route,
+      Method: 'GET',
+      HttpStatus: 200,
+      Duration: span.durationNs,
+      OwnNs: span.ownNs,
+      WaitNs: span.waitNs,
+      BackoffNs: span.backoffNs,
+      UpstreamNs: span.attempts.reduce((sum, a) => sum + a.ns - a.waitNs, 0),
+      WaitAttemptsNs: span.attempts.reduce((sum, a) => sum + a.waitNs, 0),
+      TResLast: only === undefined ? -1 : span.durationNs - only.startNs - only.ns,
+      Attempts: span.attempts.length,
+      AttemptBits: span.attempts.at(-1)?.bits ?? 0,
+      'AttemptList.StartNs': many.map((a) => a.startNs),
+      'AttemptList.Ns': many.map((a) => a.ns),
+      'AttemptList.WaitNs': many.map((a) => a.waitNs),
+      'AttemptList.Status': many.map((a) => a.status),
+      'AttemptList.Bits': many.map((a) => a.bits),
+      'Phases.Function': span.phases.map(([name]) => FUNCTIONS.indexOf(name)),
+      'Phases.Ns': span.phases.map(([, phaseNs]) => phaseNs),
+      IngestedAt: ingestedS,
+    };
+  });
+  const columns = Object.keys(rows[0] ?? {}).map((name) => `\`${name}\``);
+  for (let i = 0; i < rows.length; i += 2000) {
+    await store.command(
+      `INSERT INTO spans (${columns.join(', ')}) SETTINGS insert_deduplicate = 0 FORMAT JSONEachRow\n` +
+        rows
+          .slice(i, i + 2000)
+          .map((row) => JSON.stringify(row))
+          .join('\n'),
+    );
+  }
+}
