@@ -229,16 +229,17 @@ async function loadAndReport(stage: Stage): Promise<number> {
       `${megabytes === undefined ? 'memory not known on this system' : `${megabytes} MB of memory at most (PSS, all processes)`}, ` +
         `first request after ${firstRequestS.toFixed(1)} s`,
     );
-    await runAzimuth(
-      [
-        'report',
-        'gateway-vs-mesh',
-        ...['--from', new Date(fromMs).toISOString()],
-        ...['--to', new Date(toMs).toISOString()],
-        ...['--mesh', workspace.meshFile],
-      ],
-      options.json ? 'stderr' : 'inherit',
-    );
+    for (const report of ['gateway-vs-mesh', 'attribution']) {
+      await runAzimuth(
+        [
+          ...['report', report],
+          ...['--from', new Date(fromMs).toISOString()],
+          ...['--to', new Date(toMs).toISOString()],
+          ...['--mesh', workspace.meshFile],
+        ],
+        options.json ? 'stderr' : 'inherit',
+      );
+    }
     progress.text(lookFurther(stage));
     if (options.keep && !stopped.aborted) await stayUp(stage, load, count);
     if (options.json) {
@@ -324,6 +325,7 @@ function lookFurther({ options, workspace, ports }: Stage): string {
     SQL             npx azimuth sql "${query}"${mesh}
     over HTTP       curl -u azimuth:${workspace.password} 'http://${HOST}:${ports.store}/?query=${encodeURIComponent(query)}'
     other reading   npx azimuth report gateway-vs-mesh --perspective whole${mesh}
+    one route       npx azimuth report attribution --route '/api/products/{id}'${mesh}
     every hop       npx azimuth reconcile${mesh}
     API             http://${HOST}:${ports.analytics}/api/gateway-vs-mesh?last=5m&perspective=split
     logs, mesh      ${options.folder}/logs, ${workspace.meshFile} (npx azimuth check ${workspace.meshFile})

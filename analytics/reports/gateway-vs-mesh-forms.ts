@@ -5,7 +5,7 @@
 import type { Direction } from '../../telemetry/edge-class.ts';
 import type { GatewayVsMesh, Part, TrafficLine } from './gateway-vs-mesh.ts';
 import { clockTime, count, day, percent, rate, threeDigits } from './numbers.ts';
-import { clauses, renderTable, spread } from './table.ts';
+import { clauses, renderTable, spread, type TextSettings } from './table.ts';
 
 const DIRECTION_TEXT: Readonly<Record<Direction, string>> = {
   north_south: 'north-south',
@@ -22,13 +22,6 @@ const PART_TEXT: Readonly<Record<Part, string>> = {
   unknown: 'unknown',
   loopback: 'loopback',
 };
-
-export interface TextSettings {
-  /** Characters of a line; more than 110 are not used. */
-  readonly width: number;
-  /** ANSI styles; false for a pipe or NO_COLOR. */
-  readonly color: boolean;
-}
 
 const WIDTH_MAX = 110;
 

@@ -3,6 +3,14 @@
  * that do not fit are left out, the least important first. Plain text; styling is added around
  * whole lines only, so that it never counts as width.
  */
+/** For whom a report's text is. */
+export interface TextSettings {
+  /** Characters of a line; more than 110 are not used. */
+  readonly width: number;
+  /** ANSI styles; false for a pipe or NO_COLOR. */
+  readonly color: boolean;
+}
+
 export interface Column {
   readonly head: string;
   /** The greater, the sooner it is left out on a narrow terminal; 0 stays. */

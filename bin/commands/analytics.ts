@@ -4,6 +4,7 @@
  */
 import { parseArgs } from 'node:util';
 import { createAnalyticsApi } from '../../analytics/api.ts';
+import { createAttributionJob } from '../../analytics/jobs/attribution.ts';
 import { runRollup } from '../../analytics/jobs/rollup.ts';
 import { createScheduler, realTimers } from '../../analytics/scheduler.ts';
 import { analyticsPart } from '../../mesh/parts.ts';
@@ -17,8 +18,9 @@ export const command: Command = {
   help: `
 Usage: azimuth analytics [--mesh FILE] [--check]
 
-Publishes closed minutes of traffic each minute, catching up after a pause, and serves
-GET /api/gateway-vs-mesh?last=5m&perspective=split, /healthz and /readyz.
+Publishes closed minutes of traffic and of attributed requests each minute, catching up after a
+pause, and serves the reports as JSON (GET /api/gateway-vs-mesh?last=5m&perspective=split,
+/api/attribution?last=1h), /healthz and /readyz.
 
   --mesh FILE   the mesh file: section analytics (host, port) and store
   --check       validate, open nothing, exit
@@ -37,23 +39,24 @@ GET /api/gateway-vs-mesh?last=5m&perspective=split, /healthz and /readyz.
     const log = createLog({ fields: { process: 'analytics' } });
     const store = createStoreClient(part.store);
     const nowMs = (): number => Date.now();
-    const rollup = createScheduler({
-      name: 'rollup',
-      timers: realTimers,
-      log,
-      run: () => runRollup({ store, log, retentionDays: part.store.retention_days, nowMs }),
-    });
+    const { retention_days: retentionDays } = part.store;
+    const attribution = createAttributionJob({ store, log, retentionDays, nowMs });
+    const jobs = [
+      { name: 'rollup', run: () => runRollup({ store, log, retentionDays, nowMs }) },
+      { name: 'attribution', run: () => attribution.run() },
+    ].map((job) => createScheduler({ ...job, timers: realTimers, log }));
     const api = createAnalyticsApi({
       host: part.host,
       port: part.port,
       store,
-      retentionDays: part.store.retention_days,
-      rollup,
+      retentionDays,
+      jobs,
       nowMs,
     });
-    const lifecycle = new Lifecycle(log)
-      .add({ name: 'store client', stop: () => store.close() })
-      .add(rollup)
+    const lifecycle = new Lifecycle(log);
+    lifecycle.add({ name: 'store client', stop: () => store.close() });
+    for (const job of jobs) lifecycle.add(job);
+    lifecycle
       .add(api)
       .add({ name: 'announcement', start: () => log.info('analytics ready', { address }) });
     return runUntilSignal(lifecycle, log);

@@ -1,32 +1,57 @@
 /** `azimuth report NAME`: reads the store once and prints one report. Changes nothing. */
 import { parseArgs } from 'node:util';
-import { parsePerspective } from '../../analytics/api.ts';
-import { readGatewayVsMesh } from '../../analytics/reports/gateway-vs-mesh.ts';
+import { KINDS_HELP } from '../../analytics/reports/attribution-forms.ts';
 import {
-  gatewayVsMeshCsv,
-  gatewayVsMeshText,
-} from '../../analytics/reports/gateway-vs-mesh-forms.ts';
-import { parseWindow } from '../../analytics/window.ts';
+  readReport,
+  REPORT_OPTIONS,
+  reportOf,
+  REPORTS,
+  type ReportOption,
+} from '../../analytics/reports/catalogue.ts';
 import { storePart } from '../../mesh/parts.ts';
 import { AzimuthError } from '../../runtime/errors.ts';
 import { createStoreClient } from '../../store/client.ts';
 import type { Command } from '../command.ts';
 import { meshFromArgs } from '../mesh-option.ts';
 
+const OPTIONS = Object.keys(REPORT_OPTIONS) as ReportOption[];
+
+/** Values that an option takes, for `--help`. */
+const VALUES: Readonly<Record<ReportOption, string>> = {
+  perspective: 'split|whole',
+  route: 'TEMPLATE',
+  service: 'NAME',
+  topology: 'NAME',
+  generation: 'N',
+};
+
+const line = (left: string, right: string): string => `  ${left.padEnd(26)} ${right}`;
+
 export const command: Command = {
   help: `
-Usage: azimuth report gateway-vs-mesh [options]
+Usage: azimuth report NAME [options]
 
-Load and latency of the gateway and of the mesh, by direction.
+${REPORTS.map((report) => line(report.name, report.summary)).join('\n')}
 
-  --last 5m                  the window that ends now: 30s, 5m, 1h30m, 2d (default 5m)
-  --from T --to T            a window of ISO 8601 instants, UTC where no zone stands
-  --perspective split|whole  whether the gateway's internal leg is mesh (split) or gateway (whole)
-  --json | --csv             for programs; quantiles with the bounds of their buckets
-  --mesh FILE                which mesh file names the store
+${line('--last 5m', 'the window that ends now: 30s, 5m, 1h30m, 2d (default 5m)')}
+${line('--from T --to T', 'a window of ISO 8601 instants, UTC where no zone stands')}
+${OPTIONS.map((option) =>
+  line(
+    `--${option} ${VALUES[option]}`,
+    `${REPORT_OPTIONS[option]} (${REPORTS.filter((r) => r.options.includes(option))
+      .map((r) => r.name)
+      .join(', ')})`,
+  ),
+).join('\n')}
+${line('--json | --csv', 'for programs, with the bounds or intervals of every figure')}
+${line('--mesh FILE', 'which mesh file names the store')}
+
+Kinds of time in attribution, which sum to each request's duration:
+${KINDS_HELP}
 
 Examples:
   azimuth report gateway-vs-mesh --last 15m --perspective whole
+  azimuth report attribution --last 1h --route "/api/products/{id}"
   azimuth report gateway-vs-mesh --from 2026-01-31T12:00Z --to 2026-01-31T13:00Z --csv > report.csv
 `,
   async run(args) {
@@ -38,29 +63,32 @@ Examples:
         from: { type: 'string' },
         to: { type: 'string' },
         perspective: { type: 'string' },
+        route: { type: 'string' },
+        service: { type: 'string' },
+        topology: { type: 'string' },
+        generation: { type: 'string' },
         json: { type: 'boolean', default: false },
         csv: { type: 'boolean', default: false },
         mesh: { type: 'string' },
       },
     });
-    if (positionals.length !== 1 || positionals[0] !== 'gateway-vs-mesh') {
-      throw new AzimuthError('AZ_USAGE', 'name one report; there is: gateway-vs-mesh');
-    }
+    if (positionals.length > 1) throw new AzimuthError('AZ_USAGE', 'name one report at a time');
+    const report = reportOf(positionals[0]);
     if (values.json && values.csv) throw new AzimuthError('AZ_USAGE', 'give --json or --csv');
-    const window = parseWindow(values, Date.now());
-    const perspective = parsePerspective(values.perspective);
     const part = storePart(meshFromArgs(values));
     const store = createStoreClient(part);
     try {
-      const report = await readGatewayVsMesh(store, window, perspective, {
+      const read = await readReport(report, values, {
+        store,
         retentionDays: part.retention_days,
+        nowMs: Date.now(),
       });
       process.stdout.write(
         values.json
-          ? JSON.stringify(report, null, 2) + '\n'
+          ? JSON.stringify(read.figures, null, 2) + '\n'
           : values.csv
-            ? gatewayVsMeshCsv(report)
-            : '\n' + gatewayVsMeshText(report, terminalOf(process.stdout, process.env)) + '\n',
+            ? read.csv()
+            : '\n' + read.text(terminalOf(process.stdout, process.env)) + '\n',
       );
       return 0;
     } finally {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { SEGMENT_KINDS } from '../../../analytics/attribution/segments.ts';
 import { TracesTable } from '../../../analytics/attribution/traces-table.ts';
+import { attributionCsv, attributionText } from '../../../analytics/reports/attribution-forms.ts';
+import { readAttribution, type Attribution } from '../../../analytics/reports/attribution.ts';
 import { createAttributionJob, type AttributionJob } from '../../../analytics/jobs/attribution.ts';
 import { MINUTE_MS, minuteOf } from '../../../analytics/window.ts';
 import { silentLog } from '../../../runtime/log.ts';
@@ -172,5 +174,115 @@ describe('TracesTable', () => {
     } finally {
       await store.stop();
     }
+  });
+});
+
+describe('attribution report', () => {
+  let store: TestStore;
+  const random = seededRandom(SEED);
+  const traces = Array.from({ length: 400 }, () =>
+    makeTrace(random, {
+      topology: 'separate',
+      depth: 2,
+      startNs: Math.floor(random() * 4 * 60e9),
+    }),
+  );
+  const window = { fromMs: T0, toMs: T0 + 4 * MINUTE_MS };
+  const read = (filter = {}): Promise<Attribution> =>
+    readAttribution(store.client, window, filter, { nowMs: T0 + 30 * MINUTE_MS });
+
+  before(async () => {
+    store = await startTestStore();
+    await insertSpans(
+      store.client,
+      traces.flatMap((t) => t.spans),
+      T0,
+      T0 / 1000 + 5,
+    );
+  });
+  after(() => store.stop());
+
+  it('says the same before its minutes are published, half published, and after', async () => {
+    const figures = ({ bands, complete, incomplete, requests, not_split }: Attribution) => ({
+      complete,
+      incomplete,
+      requests,
+      not_split,
+      bands: bands.map(({ percentile, requests: n, total, kinds, segments }) => ({
+        percentile,
+        n,
+        ms: total.ms.toFixed(9),
+        kinds: SEGMENT_KINDS.map((kind) => kinds[kind].ms.toFixed(9)),
+        segments: segments.map((s) => `${s.kind} ${s.place} ${s.detail} ${s.ms.toFixed(9)}`).sort(),
+      })),
+    });
+    const raw = await read();
+    assert.equal(raw.final_until, raw.from);
+    assert.equal(raw.complete, 400);
+    assert.equal(raw.requests, 400);
+    assert.equal(raw.not_split, 0);
+    for (const minutes of [3, 9]) {
+      const job = createAttributionJob({
+        store: store.client,
+        log: silentLog,
+        retentionDays: 7,
+        nowMs: () => T0 + minutes * MINUTE_MS + 31_000,
+      });
+      await job.run();
+      const published = await read();
+      assert.equal(published.provisional, minutes === 3);
+      assert.deepEqual(figures(published), figures(raw), `after ${minutes} minutes`);
+    }
+  });
+
+  it('has parts that add up to each total, and named segments that add up to each kind', async () => {
+    const { bands } = await read();
+    assert.equal(bands.length, 4);
+    for (const { total, kinds, segments } of bands) {
+      const sum = SEGMENT_KINDS.reduce(
+        (all, kind) => all + (kind === 'client_wait' ? 0 : kinds[kind].ms),
+        0,
+      );
+      assert.ok(Math.abs(sum - total.ms) < 1e-6);
+      for (const kind of SEGMENT_KINDS) {
+        const named = segments.filter((s) => s.kind === kind).reduce((all, s) => all + s.ms, 0);
+        assert.ok(Math.abs(named - kinds[kind].ms) < 1e-6, kind);
+      }
+    }
+  });
+
+  it('takes only the requests that a filter names', async () => {
+    assert.equal((await read({ route: '/r/{id}' })).complete, 400);
+    assert.equal((await read({ route: '/other' })).complete, 0);
+    assert.equal((await read({ service: 'edge', generation: 1 })).complete, 0);
+  });
+
+  it('does not call a request incomplete whose records may still be on their way', async () => {
+    const lacking = makeTrace(seededRandom(3), {
+      topology: 'separate',
+      depth: 1,
+      startNs: 12 * 60e9,
+    });
+    await insertSpans(store.client, lacking.spans.slice(0, 1), T0, T0 / 1000 + 730);
+    const late = { fromMs: T0 + 12 * MINUTE_MS, toMs: T0 + 13 * MINUTE_MS };
+    const at = (nowMs: number): Promise<Attribution> =>
+      readAttribution(store.client, late, {}, { nowMs });
+    const soon = await at(T0 + 12 * MINUTE_MS + 10_000);
+    assert.deepEqual([soon.arriving, soon.incomplete, soon.not_split], [1, 0, 0]);
+    const later = await at(T0 + 20 * MINUTE_MS);
+    assert.deepEqual([later.arriving, later.incomplete, later.not_split], [0, 1, 0]);
+  });
+
+  it('says in text and CSV what it says in figures', async () => {
+    const figures = await read();
+    const text = attributionText(figures, { width: 100, color: false });
+    for (const line of text.split('\n')) assert.ok(line.length <= 100, line);
+    assert.match(text, /Where the time goes/);
+    assert.match(text, /400 complete requests/);
+    assert.match(text, /p99\.9 +\d/);
+    assert.match(text, /Every request was split completely/);
+    const [head, ...lines] = attributionCsv(figures).trim().split('\n');
+    assert.equal(lines.length, 4 * (SEGMENT_KINDS.length + 1));
+    for (const line of lines) assert.equal(line.split(',').length, head!.split(',').length);
   });
 });

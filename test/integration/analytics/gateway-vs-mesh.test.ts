@@ -68,7 +68,7 @@ describe('gateway-vs-mesh on a store', function () {
       port: 0,
       store: test.client,
       retentionDays: 7,
-      rollup: { succeededMs: () => NOW.nowMs - 1000, failure: () => undefined },
+      jobs: [{ name: 'rollup', succeededMs: () => NOW.nowMs - 1000, failure: () => undefined }],
       nowMs: () => NOW.nowMs,
     });
     await api.start();
@@ -81,7 +81,12 @@ describe('gateway-vs-mesh on a store', function () {
       assert.equal(ok.status, 200);
       const body = (await ok.json()) as GatewayVsMesh;
       assert.deepEqual(body.lines, (await read('whole')).lines);
-      for (const query of ['last=never', 'perspective=sideways', 'last=5m&from=2026-01-01']) {
+      for (const query of [
+        'last=never',
+        'perspective=sideways',
+        'last=5m&from=2026-01-01',
+        'route=/a',
+      ]) {
         const bad = await get(`/api/gateway-vs-mesh?${query}`);
         assert.equal(bad.status, 400, query);
         assert.equal(((await bad.json()) as { code: string }).code, 'AZ_USAGE');
@@ -100,7 +105,7 @@ describe('gateway-vs-mesh on a store', function () {
       port: 0,
       store: test.client,
       retentionDays: 7,
-      rollup: { succeededMs: () => succeededMs, failure: () => 'store away' },
+      jobs: [{ name: 'rollup', succeededMs: () => succeededMs, failure: () => 'store away' }],
       nowMs: () => NOW.nowMs,
     });
     await api.start();

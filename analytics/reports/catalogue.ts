@@ -1,0 +1,146 @@
+/**
+ * Every report, once: its name, what it says, which options it takes, how it is read. The terminal
+ * (`azimuth report NAME`) and the HTTP API (`GET /api/NAME`) are both made from this list, so that
+ * they have the same reports with the same options and the same figures.
+ */
+import { AzimuthError } from '../../runtime/errors.ts';
+import type { StoreClient } from '../../store/client.ts';
+import { PERSPECTIVES, type Perspective } from '../../telemetry/edge-class.ts';
+import type { TraceFilter } from '../attribution/window-traces.ts';
+import { parseWindow, type Window } from '../window.ts';
+import { readAttribution } from './attribution.ts';
+import { attributionCsv, attributionText } from './attribution-forms.ts';
+import { gatewayVsMeshCsv, gatewayVsMeshText } from './gateway-vs-mesh-forms.ts';
+import { readGatewayVsMesh } from './gateway-vs-mesh.ts';
+import type { TextSettings } from './table.ts';
+
+/** Options of reports besides the window, by name; the text is for `--help` and the API's document. */
+export const REPORT_OPTIONS = {
+  perspective: "whether the gateway's internal leg is mesh (split) or gateway (whole)",
+  route: 'only requests of this route template, as it entered',
+  service: 'only requests that entered at this gateway or BFF',
+  topology: 'only requests of this topology run',
+  generation: 'only requests under this configuration generation',
+} as const;
+export type ReportOption = keyof typeof REPORT_OPTIONS;
+
+/** Options as they come from a command line or a URL. */
+export type RawOptions = Readonly<Partial<Record<ReportOption | 'last' | 'from' | 'to', string>>>;
+
+interface ReportRequest {
+  readonly window: Window;
+  readonly perspective: Perspective;
+  readonly filter: TraceFilter;
+  readonly retentionDays: number;
+}
+
+/** A report that was read, in all its forms. `figures` is the JSON form. */
+export interface ReadReport {
+  readonly figures: object;
+  text(settings: TextSettings): string;
+  csv(): string;
+}
+
+export interface Report {
+  readonly name: string;
+  /** One line for people. */
+  readonly summary: string;
+  readonly options: readonly ReportOption[];
+  read(store: StoreClient, request: ReportRequest): Promise<ReadReport>;
+}
+
+/** In the order in which a newcomer should meet them. */
+export const REPORTS: readonly Report[] = [
+  {
+    name: 'gateway-vs-mesh',
+    summary: 'load and latency of the gateway and of the mesh, by direction',
+    options: ['perspective'],
+    async read(store, { window, perspective, retentionDays }) {
+      const figures = await readGatewayVsMesh(store, window, perspective, { retentionDays });
+      return {
+        figures,
+        text: (settings) => gatewayVsMeshText(figures, settings),
+        csv: () => gatewayVsMeshCsv(figures),
+      };
+    },
+  },
+  {
+    name: 'attribution',
+    summary: 'where the time of requests goes, at each percentile, adding up',
+    options: ['route', 'service', 'topology', 'generation'],
+    async read(store, { window, filter, retentionDays }) {
+      const figures = await readAttribution(store, window, filter, { retentionDays });
+      return {
+        figures,
+        text: (settings) => attributionText(figures, settings),
+        csv: () => attributionCsv(figures),
+      };
+    },
+  },
+];
+
+/**
+ * The report of a name.
+ * @throws AzimuthError AZ_USAGE
+ */
+export function reportOf(name: string | undefined): Report {
+  const report = REPORTS.find((r) => r.name === name);
+  if (report !== undefined) return report;
+  const names = REPORTS.map((r) => r.name).join(', ');
+  throw new AzimuthError(
+    'AZ_USAGE',
+    name === undefined
+      ? `name one report; there are: ${names}`
+      : `there is no report "${name}"; there are: ${names}`,
+  );
+}
+
+/**
+ * Reads a report with options as a user wrote them.
+ * @throws AzimuthError AZ_USAGE for an option that it does not take or a value that cannot be;
+ *   the store's errors.
+ */
+export function readReport(
+  report: Report,
+  raw: RawOptions,
+  context: {
+    readonly store: StoreClient;
+    readonly retentionDays: number;
+    readonly nowMs: number;
+  },
+): Promise<ReadReport> {
+  for (const option of Object.keys(REPORT_OPTIONS) as ReportOption[]) {
+    if (raw[option] === undefined || report.options.includes(option)) continue;
+    throw new AzimuthError('AZ_USAGE', `the report ${report.name} takes no ${option}`);
+  }
+  return report.read(context.store, {
+    window: parseWindow(raw, context.nowMs),
+    perspective: parsePerspective(raw.perspective),
+    filter: {
+      route: raw.route,
+      service: raw.service,
+      topology: raw.topology,
+      generation: parseGeneration(raw.generation),
+    },
+    retentionDays: context.retentionDays,
+  });
+}
+
+/**
+ * The perspective of a word; absent means `split`.
+ * @throws AzimuthError AZ_USAGE
+ */
+function parsePerspective(word: string | undefined): Perspective {
+  const known = PERSPECTIVES.find((p) => p === (word ?? 'split'));
+  if (known !== undefined) return known;
+  throw new AzimuthError(
+    'AZ_USAGE',
+    `"${word ?? ''}" is no perspective; there are: ${PERSPECTIVES.join(', ')}`,
+  );
+}
+
+function parseGeneration(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  throw new AzimuthError('AZ_USAGE', `"${text}" is no generation; it is a whole number from 1`);
+}
