@@ -10,9 +10,9 @@ describe('VERSION', () => {
     assert.equal(VERSION, parsed.version);
   });
 
-  it('heads the newest entry of the change log', () => {
+  it('heads the newest release in the change log', () => {
     const text = readFileSync(new URL('../../../CHANGELOG.md', import.meta.url), 'utf8');
-    const newest = /^## (\S+)/m.exec(text)?.[1];
+    const newest = /^## (\d\S*)/m.exec(text)?.[1];
     assert.equal(newest, VERSION);
   });
 });
