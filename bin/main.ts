@@ -22,8 +22,12 @@ const COMMANDS: Record<string, { about: string; load: () => Promise<{ command: C
   },
   topics: { about: 'create the Kafka topics', load: () => import('./commands/topics.ts') },
   report: {
-    about: 'print a report, such as gateway-vs-mesh',
+    about: 'print a report: gateway-vs-mesh, attribution',
     load: () => import('./commands/report.ts'),
+  },
+  explain: {
+    about: 'show one request as a waterfall, with the sum of its parts',
+    load: () => import('./commands/explain.ts'),
   },
   reconcile: {
     about: 'check that every hop is accounted for',
@@ -51,6 +55,7 @@ function overview(): string {
     '  azimuth check mesh.yaml',
     '  azimuth gateway --mesh mesh.yaml --name edge',
     '  azimuth report gateway-vs-mesh --last 5m --perspective whole',
+    '  azimuth explain --slowest',
     '',
   ].join('\n');
 }

@@ -11,7 +11,13 @@
 import type { NativeBlock } from '../../store/native/reader.ts';
 import { NameTable, RowColumns, type AttemptTimes } from './row-columns.ts';
 import { INCOMPLETE } from './segments.ts';
-import { ROWS_MAX, TraceSplitter, type Segments, type Split } from './trace-splitter.ts';
+import {
+  ROWS_MAX,
+  TraceSplitter,
+  type PlacedHop,
+  type Segments,
+  type Split,
+} from './trace-splitter.ts';
 import { FUNCTIONS } from '../../telemetry/hop-record.ts';
 
 /** A trace without rows for this long has come to rest. Milliseconds of stream time. */
@@ -26,6 +32,8 @@ export interface ClosedTrace {
   readonly traceKey: string;
   readonly split: Split;
   readonly segments: Segments;
+  /** Its hops with their callers: dearer, for display. */
+  readonly hops: () => PlacedHop[];
   readonly columns: RowColumns;
   readonly names: NameTable;
   /** Instant that the columns' `start` counts from, Unix milliseconds. */
@@ -145,6 +153,7 @@ export class OpenTraces {
         traceKey: key,
         split: flags === 0 ? split : { ...split, incomplete: split.incomplete | flags },
         segments: this.#splitter.segments,
+        hops: () => this.#splitter.hops(),
         columns: this.columns,
         names: this.names,
         baseMs: this.baseMs,

@@ -5,8 +5,8 @@ import { sql } from '../sql.ts';
 import type { OpenTraces } from './open-traces.ts';
 
 /**
- * Adds all rows of [fromMs, toMs) to the traces. `query`: `attribution_rows`, or
- * `attribution_late_rows` with its parameters. `pause` is awaited after each block: whoever takes
+ * Adds all rows of [fromMs, toMs) to the traces. `query`: `attribution_rows`, or another one of the
+ * same columns with its parameters. `pause` is awaited after each block: whoever takes
  * the closed traces can write them out there.
  * @throws AzimuthError of the store's; rows read until then have been added.
  */
@@ -15,7 +15,7 @@ export async function readTraces(
   traces: OpenTraces,
   stretch: { readonly fromMs: number; readonly toMs: number },
   options: {
-    readonly query?: 'attribution_rows' | 'attribution_late_rows';
+    readonly query?: 'attribution_rows' | 'attribution_late_rows' | 'attribution_trace_rows';
     readonly params?: Readonly<Record<string, unknown>>;
     readonly pause?: () => Promise<void>;
   } = {},

@@ -77,6 +77,16 @@ export interface Split {
   readonly byInterval: number;
 }
 
+/** A hop of the trace split last, and who called it. */
+export interface PlacedHop {
+  /** Row of the columns. */
+  readonly row: number;
+  /** Position in this list of the hop that called it; -1 for the root and where it is not known. */
+  readonly caller: number;
+  /** Attempt of the caller, from 1; 0 without one. */
+  readonly attempt: number;
+}
+
 export class TraceSplitter {
   readonly segments = new Segments();
   readonly #columns: RowColumns;
@@ -147,6 +157,18 @@ export class TraceSplitter {
       durationNs: duration[row]!,
       byInterval,
     };
+  }
+
+  /** Hops of the trace split last; for display, since the segments say all else. */
+  hops(): PlacedHop[] {
+    const { isHop } = this.#columns.data;
+    const positions = Array.from({ length: this.#count }, (_, i) => i).filter(
+      (i) => isHop[this.#rows[i]!] === 1,
+    );
+    return positions.map((i) => {
+      const caller = positions.indexOf(this.#callers[i]!);
+      return { row: this.#rows[i]!, caller, attempt: caller < 0 ? 0 : this.#attempts[i]! };
+    });
   }
 
   /** Takes each span once: the identity of a row is its span id within the trace. */

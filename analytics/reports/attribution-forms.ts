@@ -102,7 +102,11 @@ export function attributionText(report: Attribution, settings: TextSettings): st
   const shown = top.segments.filter((s) => Math.abs(s.ms) >= 0.0005).slice(0, 8);
   const [segmentHead, ...segments] = renderTable(
     [
-      { head: `largest near ${label(top)}`, spare: 0, cells: shown.map(nameOf) },
+      {
+        head: `largest near ${label(top)}`,
+        spare: 0,
+        cells: shown.map((s) => `  ${segmentName(s)}`),
+      },
       { head: 'ms', spare: 0, cells: shown.map((s) => signed(s.ms, threeDigits)) },
       { head: 'share', spare: 0, cells: shown.map((s) => signed(s.ms / top.total.ms, percent)) },
     ],
@@ -177,26 +181,31 @@ function bar(
     .join('');
 }
 
-function nameOf({ kind, place, detail }: AttributionBand['segments'][number]): string {
+/** A segment in words. */
+export function segmentName({
+  kind,
+  place,
+  detail,
+}: Pick<AttributionBand['segments'][number], 'kind' | 'place' | 'detail'>): string {
   switch (kind) {
     case 'wire':
-      return `  wire ${place} → ${detail}`;
+      return `wire ${place} → ${detail}`;
     case 'gateway':
-      return `  gateway ${place}${detail === '' ? '' : `: ${detail}`}`;
+      return `gateway ${place}${detail === '' ? '' : `: ${detail}`}`;
     case 'mesh':
-      return `  sidecar of ${place} (${detail})`;
+      return `sidecar of ${place} (${detail})`;
     case 'application':
-      return `  application ${place}`;
+      return `application ${place}`;
     case 'upstream':
-      return `  not meshed, called by ${place}`;
+      return `not meshed, called by ${place}`;
     case 'parallel_surplus':
-      return `  calls side by side of ${place}`;
+      return `calls side by side of ${place}`;
     case 'backoff':
-      return `  back-off at ${place}`;
+      return `back-off at ${place}`;
     case 'client_wait':
-      return '  client wait';
+      return 'client wait';
     case 'residual':
-      return '  residual';
+      return 'residual';
   }
 }
 

@@ -13,6 +13,7 @@ import { AzimuthError } from '../../runtime/errors.ts';
 import { createStoreClient } from '../../store/client.ts';
 import type { Command } from '../command.ts';
 import { meshFromArgs } from '../mesh-option.ts';
+import { terminalOf } from '../terminal.ts';
 
 const OPTIONS = Object.keys(REPORT_OPTIONS) as ReportOption[];
 
@@ -96,12 +97,3 @@ Examples:
     }
   },
 };
-
-/** Width and styles for where the text goes: a pipe gets 110 columns and no styles. */
-function terminalOf(
-  out: { readonly isTTY?: boolean; readonly columns?: number },
-  env: NodeJS.ProcessEnv,
-): { width: number; color: boolean } {
-  const noColor = env['NO_COLOR'] !== undefined && env['NO_COLOR'] !== '';
-  return { width: out.columns || 110, color: out.isTTY === true && !noColor };
-}
