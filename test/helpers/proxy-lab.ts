@@ -12,6 +12,7 @@ import type { Limits } from '../../proxy/limits.ts';
 import { createProxy, type Proxy } from '../../proxy/process.ts';
 import { silentLog } from '../../runtime/log.ts';
 import { RESPONSE_FLAGS } from '../../telemetry/hop-record.ts';
+import { TUNNEL } from '../../telemetry/names.ts';
 import { readSpans, type Span } from '../../telemetry/otlp-objects.ts';
 import { decodeHop, type PackedHop } from '../../telemetry/packed-hop.ts';
 import type { Exporter, OutboundMessage } from '../../transport/exporter.ts';
@@ -104,7 +105,8 @@ export class FakeUpstream {
   readonly server: net.Server;
   readonly #signal = new Signal();
 
-  constructor(script: Script) {
+  /** `keepsHalfOpen`: does not end its side when the other has ended. */
+  constructor(script: Script, keepsHalfOpen = false) {
     this.server = net.createServer({ allowHalfOpen: true }, (socket) => {
       const index = this.peers.length;
       const peer = new RawPeer(socket, () => {
@@ -112,7 +114,7 @@ export class FakeUpstream {
         this.#signal.fire();
       });
       this.peers.push(peer);
-      socket.on('end', () => socket.end());
+      if (!keepsHalfOpen) socket.on('end', () => socket.end());
       this.#signal.fire();
     });
   }
@@ -175,6 +177,8 @@ export interface LabSettings {
     hosts?: string[];
     upgrades?: string[];
   }[];
+  /** The scripted upstream does not end its side when the other has ended. */
+  readonly keepsHalfOpen?: boolean;
   readonly responseTimeoutMs?: number;
   readonly limits?: Partial<Limits>;
   /** Endpoints instead of the scripted upstream. */
@@ -189,6 +193,7 @@ export class ProxyLab {
   proxy!: Proxy;
   readonly messages: OutboundMessage[] = [];
   readonly #hops: RecordedHop[] = [];
+  readonly #tunnels: Span[] = [];
   readonly #signal = new Signal();
   readonly #clients: RawPeer[] = [];
   readonly #settings: LabSettings;
@@ -197,7 +202,7 @@ export class ProxyLab {
 
   constructor(settings: LabSettings) {
     this.#settings = settings;
-    this.upstream = new FakeUpstream(settings.script ?? answering(OK));
+    this.upstream = new FakeUpstream(settings.script ?? answering(OK), settings.keepsHalfOpen);
   }
 
   async start(): Promise<this> {
@@ -259,6 +264,12 @@ export class ProxyLab {
     return [...this.#hops].sort((a, b) => a.hop.seq - b.hop.seq);
   }
 
+  /** The first `count` intervals of tunnels, in the order in which they were written. */
+  async tunnelIntervals(count: number): Promise<readonly Span[]> {
+    await this.#signal.until(() => this.#tunnels.length >= count);
+    return this.#tunnels;
+  }
+
   async hop(): Promise<RecordedHop> {
     return (await this.hops(1))[0]!;
   }
@@ -270,7 +281,9 @@ export class ProxyLab {
       send: (message) => {
         this.messages.push(message);
         if (message.signal === 'traces') {
-          this.#hops.push(...readSpans(message.body).map(recordedHop));
+          const spans = readSpans(message.body);
+          this.#hops.push(...spans.filter((s) => s.attributes.has('azimuth.hop')).map(recordedHop));
+          this.#tunnels.push(...spans.filter((s) => s.attributes.has(TUNNEL.interval)));
         }
         this.#signal.fire();
         return Promise.resolve();
@@ -376,3 +389,23 @@ export async function withLab(
 /** GET with a Host, more header lines in front of the empty one. */
 export const get = (path: string, ...lines: string[]): string =>
   [`GET ${path} HTTP/1.1`, 'Host: shop.example', ...lines, '', ''].join('\r\n');
+
+/** Writes `bytes` in pieces; returns how many the kernel took before it took no more. */
+export async function fillUp(socket: net.Socket, bytes: number): Promise<number> {
+  const piece = Buffer.alloc(100_000, 'x');
+  let taken = 0;
+  let written = 0;
+  while (written < bytes) {
+    const before = written;
+    socket.write(piece, () => {
+      taken += piece.length;
+    });
+    written += piece.length;
+    for (let turn = 0; turn < 500 && taken === before; turn++) {
+      await new Promise((r) => setImmediate(r));
+    }
+    if (taken === before) break;
+  }
+  socket.write(Buffer.alloc(bytes - written, 'x'));
+  return taken;
+}

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import type { Socket } from 'node:net';
 import { FUNCTIONS } from '../../../telemetry/hop-record.ts';
 import {
   answering,
+  fillUp,
   get,
   OK,
   type ProxyLab,
@@ -30,26 +30,6 @@ function assertAddsUp({ hop, durationNs, ownNs, upstreamNs }: RecordedHop): void
   inOrder(0, hop.upstreamFirstNs, hop.upstreamLastNs, durationNs);
   inOrder(hop.upstreamFirstNs, hop.responseFirstNs, hop.responseLastNs, durationNs);
   assert.ok(hop.downstreamFirstNs >= hop.responseFirstNs && hop.downstreamFirstNs <= durationNs);
-}
-
-/** Writes `bytes` in pieces; returns how many the kernel took before it took no more. */
-async function fillUp(socket: Socket, bytes: number): Promise<number> {
-  const piece = Buffer.alloc(100_000, 'x');
-  let taken = 0;
-  let written = 0;
-  while (written < bytes) {
-    const before = written;
-    socket.write(piece, () => {
-      taken += piece.length;
-    });
-    written += piece.length;
-    for (let turn = 0; turn < 500 && taken === before; turn++) {
-      await new Promise((r) => setImmediate(r));
-    }
-    if (taken === before) break;
-  }
-  socket.write(Buffer.alloc(bytes - written, 'x'));
-  return taken;
 }
 
 describe('Record of a hop', () => {
