@@ -310,6 +310,65 @@ describe('Forwarding', () => {
       ));
   });
 
+  describe('OPTIONS and TRACE', () => {
+    const asking = (method: string, target: string, ...fields: string[]): string =>
+      [`${method} ${target} HTTP/1.1`, 'Host: a', ...fields, '', ''].join('\r\n');
+
+    for (const target of ['*', 'http://a']) {
+      it(`answers OPTIONS ${target} by itself, and keeps the connection`, () =>
+        withLab({}, async (lab) => {
+          const client = await lab.connect();
+          await client.send(asking('OPTIONS', target)).until('\r\n\r\n');
+          assert.match(client.received, /^HTTP\/1.1 204 No Content\r\nallow: GET, HEAD, POST/);
+          await client.send(get('/')).until('ok');
+          assert.deepEqual(
+            (await lab.hops(2)).map((hop) => hop.answeredBy),
+            ['proxy', 'upstream'],
+          );
+        }));
+    }
+
+    it('counts Max-Forwards down, and answers at 0 with the methods of the route', () =>
+      withLab({ routes: [{ path: '/a', methods: ['GET', 'OPTIONS'] }] }, async (lab) => {
+        await lab.exchange(asking('OPTIONS', '/a', 'Max-Forwards: 2'), 'ok');
+        assert.match(lab.upstream.peers[0]!.received, /\r\nmax-forwards: 1\r\n/);
+        assert.doesNotMatch(lab.upstream.peers[0]!.received, /Max-Forwards/);
+        const answer = await lab.exchange(asking('OPTIONS', '/a', 'Max-Forwards: 0'), '\r\n\r\n');
+        assert.equal(answer, 'HTTP/1.1 204 No Content\r\nallow: GET, OPTIONS\r\n\r\n');
+        await lab.exchange(asking('OPTIONS', '/a', 'Max-Forwards: x'), '400 Bad Request');
+      }));
+
+    it('leaves Max-Forwards of other methods alone', () =>
+      withLab({}, async (lab) => {
+        await lab.exchange(get('/', 'Max-Forwards: 0'), 'ok');
+        assert.match(lab.upstream.peers[0]!.received, /\r\nMax-Forwards: 0\r\n/);
+      }));
+
+    it('lets no TRACE in from outside', async () => {
+      for (const side of ['ingress', 'inbound'] as const) {
+        await withLab({ side }, async (lab) => {
+          const answer = await lab.exchange(asking('TRACE', '/'), '\r\n\r\n');
+          assert.equal(/^HTTP\/1.1 405/.test(answer), side === 'ingress', answer);
+        });
+      }
+    });
+  });
+
+  it('answers 417 to an expectation that it does not know', () =>
+    withLab({}, async (lab) => {
+      for (const fields of [['Expect: x'], ['Expect: 100-continue', 'Expect: 100-continue']]) {
+        await lab.exchange(get('/', ...fields), '417 Expectation Failed');
+      }
+      assert.equal(lab.upstream.peers.length, 0);
+    }));
+
+  it('refuses an absolute target beside a Host that is no authority', () =>
+    withLab({}, async (lab) => {
+      for (const host of ['a@b', '', 'a:99999', '[::1']) {
+        await lab.exchange(`GET http://b/ HTTP/1.1\r\nHost: ${host}\r\n\r\n`, '400 Bad Request');
+      }
+    }));
+
   it('takes the authority of an absolute target, not that of Host', () =>
     withLab({ routes: [{ path: '/*', hosts: ['b.example'] }] }, async (lab) => {
       const answer = await lab.exchange(

@@ -74,6 +74,12 @@ describe('BodyReader', () => {
       }
     });
 
+    it('with extensions of every form', () => {
+      for (const extension of [';a', ';a=b', ';a="b"', ';a="\\";\xff"', ';a;b=c;d=""']) {
+        assert.equal(chunked(`3${extension}\r\nabc\r\n0${extension}\r\n\r\n`).body, 'abc');
+      }
+    });
+
     it('with upper- and lower-case digits and leading zeros', () => {
       assert.equal(chunked('000A\r\n0123456789\r\n0\r\n\r\n').body, '0123456789');
       assert.equal(chunked('b\r\n0123456789a\r\n000\r\n\r\n').body, '0123456789a');
@@ -130,6 +136,14 @@ describe('BodyReader', () => {
       ['a line feed alone in an extension', '3;a\nb\r\nabc\r\n'],
       ['a control byte in an extension', '3;\x00\r\nabc\r\n'],
       ['an endless extension', '3;' + 'a'.repeat(257)],
+      ['an extension without a name', '3;\r\nabc\r\n'],
+      ['blanks around an extension', '3; a = b\r\nabc\r\n'],
+      ['an unfinished quote', '3;a="\r\nabc\r\n'],
+      ['an escaped quote that ends nothing', '3;a="\\"\r\nabc\r\n'],
+      ['bytes behind a quote', '3;a="b"c\r\nabc\r\n'],
+      ['an extension that is no token', '3;\xe4=\xf6\r\nabc\r\n'],
+      ['a length among the trailers', '0\r\nContent-Length: 9\r\n\r\n'],
+      ['a coding among the trailers', '0\r\nTransfer-Encoding: chunked\r\n\r\n'],
       ['content longer than its size', '3\r\nabcd\r\n'],
       ['a line feed alone after the content', '3\r\nabc\n0\r\n\r\n'],
       ['a line feed alone at the end', '0\r\n\n'],
