@@ -12,6 +12,7 @@ export interface Window {
 }
 
 export const MINUTE_MS = 60_000;
+export const HOUR_MS = 60 * MINUTE_MS;
 
 const UNIT_MS: Readonly<Record<string, number>> = {
   s: 1000,
@@ -87,3 +88,6 @@ export function parseWindow(options: WindowOptions, nowMs: number, lastDefault =
 
 /** Start of the minute that holds an instant. */
 export const minuteOf = (ms: number): number => Math.floor(ms / MINUTE_MS) * MINUTE_MS;
+
+/** Start of the hour that holds an instant. */
+export const hourOf = (ms: number): number => Math.floor(ms / HOUR_MS) * HOUR_MS;

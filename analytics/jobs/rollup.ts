@@ -5,16 +5,23 @@
  * after any pause, may be run twice at once, and may die anywhere:
  *   1. minutes up to the watermark that got rows since the last run -> built anew;
  *   2. closed minutes past the watermark, in ascending order -> built;
- *   3. the newest closed minute is published last, empty or not: it is the new watermark.
+ *   3. the newest closed minute is published last, empty or not: it is the new watermark;
+ *   4. whole hours that are missing in traffic_1h, or older than one of their minutes -> built.
  * A build is written under a number of its own and counts only once its row in `builds` is there.
  * Rows are counted before they are read: what arrives in between makes the count too small, never
  * too large, so that the next run finds the difference.
  */
 import type { Log } from '../../runtime/log.ts';
 import type { StoreClient } from '../../store/client.ts';
-import { changedMinutes, nextBuild, readProgress, type MinuteState } from '../builds.ts';
+import {
+  changedMinutes,
+  nextBuild,
+  readProgress,
+  staleHours,
+  type MinuteState,
+} from '../builds.ts';
 import { sql } from '../sql.ts';
-import { MINUTE_MS, minuteOf } from '../window.ts';
+import { HOUR_MS, hourOf, MINUTE_MS, minuteOf, type Window } from '../window.ts';
 
 /** A minute closes this long after its end: flush interval, queueing and insert fit into it. */
 export const CLOSE_AFTER_MS = 30_000;
@@ -61,6 +68,7 @@ export async function runRollup(settings: RollupSettings): Promise<RollupOutcome
     await build(store, changed, startedMs);
   }
   if (closedUntilMs <= publishedUntilMs) {
+    await buildHours(store, { fromMs: oldestMs, toMs: publishedUntilMs }, startedMs);
     return { built: 0, reopened: changed.length, publishedUntilMs };
   }
   const fresh: MinuteToBuild[] = await store.query<MinuteToBuild>(sql('minutes_unpublished'), {
@@ -70,7 +78,8 @@ export async function runRollup(settings: RollupSettings): Promise<RollupOutcome
   const newest = (closedUntilMs - MINUTE_MS) / 1000;
   if (fresh.at(-1)?.minute !== newest) fresh.push({ minute: newest, rows: 0 });
   await build(store, fresh, startedMs);
-  log.debug('rollup', { built: fresh.length, reopened: changed.length });
+  const hours = await buildHours(store, { fromMs: oldestMs, toMs: closedUntilMs }, startedMs);
+  log.debug('rollup', { built: fresh.length, reopened: changed.length, hours });
   return { built: fresh.length, reopened: changed.length, publishedUntilMs: closedUntilMs };
 }
 
@@ -104,4 +113,36 @@ async function build(
       built_at_s: Math.floor(startedMs / 1000),
     });
   }
+}
+
+/** Hours built by one statement. */
+const HOURS_PER_BUILD = 24;
+
+/** Sums up whole published hours where that is due; returns how many. */
+async function buildHours(
+  store: StoreClient,
+  published: Window,
+  startedMs: number,
+): Promise<number> {
+  const whole = { fromMs: hourOf(published.fromMs + HOUR_MS - 1), toMs: hourOf(published.toMs) };
+  const stale = await staleHours(store, whole);
+  for (let i = 0; i < stale.length; i += HOURS_PER_BUILD) {
+    const some = stale.slice(i, i + HOURS_PER_BUILD);
+    const hours = some.map(({ hour }) => hour);
+    const builds = some.map(({ minute_build }) => minute_build);
+    const build = nextBuild(startedMs, builds.map(BigInt));
+    await store.command(sql('hours_insert'), {
+      build,
+      hours,
+      from_ms: hours[0]! * 1000,
+      to_ms: hours.at(-1)! * 1000 + HOUR_MS,
+    });
+    await store.command(sql('hours_publish'), {
+      build,
+      hours,
+      minute_builds: builds,
+      built_at_s: Math.floor(startedMs / 1000),
+    });
+  }
+  return stale.length;
 }

@@ -1,6 +1,4 @@
--- Traffic of one window by edge class, role and topology. [published_from, published_to) comes from
--- traffic_1m but for raw_minutes; the rest of [from, to) comes from raw rows: partial minutes at the
--- edges, minutes not yet published, and raw_minutes, which got rows since. No minute is in both.
+-- Traffic of one window by edge class, role and topology.
 SELECT
     Mesh AS mesh,
     Topology AS topology,
@@ -22,28 +20,6 @@ SELECT
     arrayZip(mapKeys(sumMap(Own)), mapValues(sumMap(Own))) AS own
 FROM
 (
-    SELECT
-        Mesh, Topology, Role, EdgeClass, StatusClass, StreamClass, Hops, Attempts, BytesIn, BytesOut,
-        DurationNs, WaitNs, UpstreamNs, BackoffNs, OwnNs, Latency, Own
-    FROM traffic_1m
-    WHERE Minute >= fromUnixTimestamp64Milli({published_from_ms:Int64})
-        AND Minute < fromUnixTimestamp64Milli({published_to_ms:Int64})
-        AND Minute NOT IN (arrayMap(m -> toDateTime(m), {raw_minutes:Array(UInt32)}))
-        AND (Minute, Build) IN
-        (
-            SELECT Minute, max(Build)
-            FROM builds
-            WHERE Minute >= fromUnixTimestamp64Milli({published_from_ms:Int64})
-                AND Minute < fromUnixTimestamp64Milli({published_to_ms:Int64})
-            GROUP BY Minute
-        )
-    UNION ALL
-    SELECT
-        Mesh, Topology, Role, EdgeClass, StatusClass, StreamClass, Hops, Attempts, BytesIn, BytesOut,
-        DurationNs, WaitNs, UpstreamNs, BackoffNs, OwnNs, Latency, Own
-    FROM
-    (
-        {{hops_to_traffic}}
-    )
+    {{window_rows}}
 )
 GROUP BY mesh, topology, role, edge_class

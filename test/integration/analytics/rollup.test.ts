@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { bucketOf, boundsOf } from '../../../analytics/histogram.ts';
 import { runRollup, type RollupOutcome } from '../../../analytics/jobs/rollup.ts';
 import { readTraffic, type Traffic } from '../../../analytics/traffic.ts';
-import { MINUTE_MS, minuteOf, type Window } from '../../../analytics/window.ts';
+import { HOUR_MS, hourOf, MINUTE_MS, minuteOf, type Window } from '../../../analytics/window.ts';
 import { silentLog } from '../../../runtime/log.ts';
 import { directionOf, isRequest, type EdgeClass } from '../../../telemetry/edge-class.ts';
 import { insertHops, randomHops, type TestHop } from '../../helpers/hop-rows.ts';
@@ -268,5 +268,55 @@ describe('rollup', function () {
     for (const ns of values) ours.set(bucketOf(ns), (ours.get(bucketOf(ns)) ?? 0) + 1);
     assert.deepEqual(byEdgeClass.get('external_to_gateway')?.latency, ours);
     assert.deepEqual(byEdgeClass.get('external_to_gateway')?.own, ours);
+  });
+});
+
+describe('rollup by hours', () => {
+  it('serves long windows from hours, exactly as minutes and raw rows would, also after late rows', async () => {
+    const store = await startTestStore({ retention_days: 30 });
+    try {
+      const endMs = hourOf(Date.now()) - 2 * HOUR_MS;
+      const fromMs = endMs - 60 * HOUR_MS;
+      const random = seededRandom(SEED);
+      const hops = randomHops(random, { count: 300, fromMs, spanMs: endMs - fromMs });
+      await insertHops(store.client, hops);
+      const run = (nowMs: number) =>
+        runRollup({ store: store.client, log: silentLog, retentionDays: 30, nowMs: () => nowMs });
+      const rows = async (table: string): Promise<number> => {
+        const [row] = await store.client.query<{ n: number }>(
+          `SELECT sum(Hops) AS n FROM ${table} WHERE (Hour, Build) IN (SELECT Hour, max(Build) FROM hour_builds GROUP BY Hour)`,
+        );
+        return row!.n;
+      };
+      // Windows that begin and end inside an hour, and one of whole hours.
+      const windows = [
+        { fromMs: fromMs + 1234, toMs: endMs - 5678 },
+        { fromMs: fromMs + HOUR_MS, toMs: endMs },
+      ];
+      const assertFigures = async (all: readonly TestHop[]): Promise<void> => {
+        for (const window of windows) {
+          const { byEdgeClass } = await readTraffic(store.client, window);
+          assert.deepEqual(comparable(byEdgeClass), expected(all, window));
+        }
+      };
+      await assertFigures(hops);
+      await run(endMs + MINUTE_MS);
+      assert.equal(await rows('traffic_1h'), hops.length);
+      await assertFigures(hops);
+
+      const late = randomHops(random, {
+        count: 20,
+        fromMs: fromMs + 20 * HOUR_MS,
+        spanMs: 3 * HOUR_MS,
+        firstN: 500_000,
+      }).map((hop) => ({ ...hop, ingestedS: Math.floor(endMs / 1000) + 90 }));
+      await insertHops(store.client, late);
+      await assertFigures([...hops, ...late]);
+      await run(endMs + 2 * MINUTE_MS);
+      assert.equal(await rows('traffic_1h'), hops.length + late.length);
+      await assertFigures([...hops, ...late]);
+    } finally {
+      await store.stop();
+    }
   });
 });

@@ -1,0 +1,46 @@
+-- Rollup rows of one window: whole hours of a long one from traffic_1h, [published_from, published_to)
+-- else from traffic_1m, the rest of [from, to) from raw rows: partial minutes at the edges, minutes not
+-- yet published, and raw_minutes, which got rows since. Hours in minute_hours are read by minutes. No
+-- minute is in two of them.
+SELECT
+    Mesh, Topology, Role, Side, EdgeClass, ServiceName, Peer, Target, Route, Method, StatusClass, StreamClass, Hops, Attempts, BytesIn, BytesOut,
+    DurationNs, WaitNs, UpstreamNs, BackoffNs, OwnNs, Latency, Own
+FROM traffic_1h
+WHERE Hour >= fromUnixTimestamp64Milli({hours_from_ms:Int64})
+    AND Hour < fromUnixTimestamp64Milli({hours_to_ms:Int64})
+    AND Hour NOT IN (arrayMap(h -> toDateTime(h), {minute_hours:Array(UInt32)}))
+    AND (Hour, Build) IN
+    (
+        SELECT Hour, max(Build)
+        FROM hour_builds
+        WHERE Hour >= fromUnixTimestamp64Milli({hours_from_ms:Int64})
+            AND Hour < fromUnixTimestamp64Milli({hours_to_ms:Int64})
+        GROUP BY Hour
+    )
+UNION ALL
+SELECT
+    Mesh, Topology, Role, Side, EdgeClass, ServiceName, Peer, Target, Route, Method, StatusClass, StreamClass, Hops, Attempts, BytesIn, BytesOut,
+    DurationNs, WaitNs, UpstreamNs, BackoffNs, OwnNs, Latency, Own
+FROM traffic_1m
+WHERE Minute >= fromUnixTimestamp64Milli({published_from_ms:Int64})
+    AND Minute < fromUnixTimestamp64Milli({published_to_ms:Int64})
+    AND (Minute < fromUnixTimestamp64Milli({hours_from_ms:Int64})
+        OR Minute >= fromUnixTimestamp64Milli({hours_to_ms:Int64})
+        OR toStartOfHour(Minute) IN (arrayMap(h -> toDateTime(h), {minute_hours:Array(UInt32)})))
+    AND Minute NOT IN (arrayMap(m -> toDateTime(m), {raw_minutes:Array(UInt32)}))
+    AND (Minute, Build) IN
+    (
+        SELECT Minute, max(Build)
+        FROM builds
+        WHERE Minute >= fromUnixTimestamp64Milli({published_from_ms:Int64})
+            AND Minute < fromUnixTimestamp64Milli({published_to_ms:Int64})
+        GROUP BY Minute
+    )
+UNION ALL
+SELECT
+    Mesh, Topology, Role, Side, EdgeClass, ServiceName, Peer, Target, Route, BoundedMethod AS Method, StatusClass, StreamClass, Hops, Attempts, BytesIn, BytesOut,
+    DurationNs, WaitNs, UpstreamNs, BackoffNs, OwnNs, Latency, Own
+FROM
+(
+    {{hops_to_traffic}}
+)
