@@ -28,6 +28,7 @@ export interface ReadRequests {
 
 export interface ReadResponse {
   readonly status: number;
+  readonly version: string;
   readonly reason: string;
   readonly interims: readonly { readonly status: number; readonly headers: readonly Field[] }[];
   readonly headers: readonly Field[];

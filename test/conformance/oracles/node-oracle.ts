@@ -147,6 +147,7 @@ export function nodeResponse(data: string, method: string): Promise<NodeResponse
         settle(
           {
             status: message.statusCode!,
+            version: message.httpVersion,
             reason: message.statusMessage!,
             interims,
             headers: pairsOf(message.rawHeaders),

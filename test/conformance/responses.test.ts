@@ -1,0 +1,52 @@
+/**
+ * The response side held against two other parsers, Node's and h11, over a generated corpus of what
+ * upstreams send. AZIMUTH_SEED=n repeats a run, AZIMUTH_RESPONSE_CASES=n makes it longer.
+ */
+import assert from 'node:assert/strict';
+import { Choice, runSeed } from './corpus/random.ts';
+import { responseCase } from './corpus/responses.ts';
+import { judgeResponse } from './judge-responses.ts';
+import { startH11, type H11Oracle } from './oracles/h11-oracle.ts';
+import { ResponseLane } from './response-lane.ts';
+
+const CASES = Number(process.env['AZIMUTH_RESPONSE_CASES'] ?? 2_000);
+const LANES = 4;
+const SHOWN = Number(process.env['SHOWN'] ?? 5);
+
+describe('Answers, as two other parsers read them', () => {
+  let h11: H11Oracle;
+  before(function () {
+    h11 = startH11(this);
+  });
+  after(() => h11.stop());
+
+  it(`${CASES} generated cases`, async function () {
+    this.timeout(120_000 + CASES * 20);
+    const seed = runSeed();
+    const failures: string[] = [];
+    const outcomes = new Map<string, number>();
+    let next = 0;
+    const work = async (): Promise<void> => {
+      const lane = await new ResponseLane().start();
+      for (let index = next++; index < CASES; index = next++) {
+        const given = responseCase(index, new Choice(seed + index));
+        const observed = await lane.run(given);
+        const verdict = await judgeResponse(given, observed, h11);
+        for (const name of [verdict.outcome, verdict.strictness]) outcomes.set(name, (outcomes.get(name) ?? 0) + 1);
+        if (verdict.faults.length > 0) {
+          failures.push(
+            [`case ${index} (${given.name}, ${given.method}, ${given.clientVersion}, ${given.ending}):`, ...verdict.faults, 'upstream: ' + JSON.stringify(given.bytes).slice(0, 800), 'client: ' + JSON.stringify(observed.received).slice(0, 800)].join('\n  '),
+          );
+        }
+      }
+      await lane.stop();
+    };
+    await Promise.all(Array.from({ length: LANES }, work));
+    if (process.env['SHOW']) console.log(outcomes);
+    assert.equal(
+      failures.length,
+      0,
+      `${failures.length} of ${CASES} cases, AZIMUTH_SEED=${seed}\n${failures.slice(0, SHOWN).join('\n')}`,
+    );
+  });
+});
