@@ -17,7 +17,8 @@ export interface EndToEnd {
 const OURS =
   /^(host|connection|keep-alive|proxy-connection|te|trailer|upgrade|transfer-encoding|content-length|http2-settings|proxy-auth\w+|traceparent|tracestate|azimuth-peer)$/i;
 /** What nobody outside may say; the gateway takes it out or writes it itself. */
-const OURS_AT_EDGE = /^(forwarded|x-forwarded-.*|x-real-ip|x-request-id|baggage|(x-)?azimuth-.*|x-envoy-.*|l5d-.*)$/i;
+const OURS_AT_EDGE =
+  /^(forwarded|x-forwarded-.*|x-real-ip|x-request-id|baggage|(x-)?azimuth-.*|x-envoy-.*|l5d-.*)$/i;
 
 /** Names in all lists of a field, lower case. */
 const listed = (request: ReadRequest, field: string): string[] =>
@@ -38,7 +39,7 @@ export function endToEnd(request: ReadRequest, atEdge: boolean, fromClient: bool
     method: request.method,
     target: rest.startsWith('/') || rest === '*' ? rest : '/' + rest,
     // A request of HTTP/1.0 without a host gets the cluster's name.
-    host: absolute?.[1] ?? valuesOf(request.headers, 'host').join() ,
+    host: absolute?.[1] ?? valuesOf(request.headers, 'host').join(),
     fields: request.headers
       .filter(([name]) => !OURS.test(name) && !(atEdge && OURS_AT_EDGE.test(name)))
       .filter(([name]) => !nominated.includes(name.toLowerCase()))
@@ -49,10 +50,14 @@ export function endToEnd(request: ReadRequest, atEdge: boolean, fromClient: bool
   };
 }
 
+/** Of those that the corpus sends: they would change what was said in the header. */
+const NEVER_A_TRAILER = /^(expires|host|content-length|transfer-encoding)$/i;
+
 /** Trailers of a client's request that may go on: declared ones that frame, route or vouch nothing. */
 export function mayTrail(request: ReadRequest): readonly string[] {
   const declared = listed(request, 'trailer');
   return request.trailers
     .filter(([name]) => declared.includes(name.toLowerCase()))
+    .filter(([name]) => !NEVER_A_TRAILER.test(name))
     .map(([name, value]) => `${name}: ${value.trim()}`);
 }

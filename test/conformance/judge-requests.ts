@@ -25,7 +25,10 @@ export async function judgeRequests(
   atEdge: boolean,
   h11: H11Oracle,
 ): Promise<Verdict> {
-  const [byH11, byNode] = await Promise.all([h11.requests(bytes + SENTINEL), nodeRequests(bytes + SENTINEL)]);
+  const [byH11, byNode] = await Promise.all([
+    h11.requests(bytes + SENTINEL),
+    nodeRequests(bytes + SENTINEL),
+  ]);
   const faults: string[] = [];
   const strictness: string[] = [];
   const answers = await readAnswers(observed.answers, byH11, byNode, h11, faults);
@@ -45,20 +48,32 @@ export async function judgeRequests(
     }
     if (token === undefined) {
       refused++;
-      const reason = readings.includes(undefined) ? '' : stricter(readings as ReadRequest[], answer.status, bytes, atEdge);
-      if (reason === undefined) faults.push(`message ${at + 1}: ${answer.status} for what both others read`);
+      const reason = readings.includes(undefined)
+        ? ''
+        : stricter(readings as ReadRequest[], answer.status, bytes, atEdge);
+      if (reason === undefined)
+        faults.push(`message ${at + 1}: ${answer.status} for what both others read`);
       else if (reason !== '') strictness.push(reason);
-      if (answer.status < 400) faults.push(`message ${at + 1}: own answer ${answer.status}`);
+      if (answer.status < 400 && !reason)
+        faults.push(`message ${at + 1}: own answer ${answer.status}`);
       continue;
     }
     forwarded++;
     const upstream = sent.get(token);
     if (upstream === undefined) {
-      faults.push(`message ${at + 1}: answer ${token} to a request that h11 does not find upstream`);
+      faults.push(
+        `message ${at + 1}: answer ${token} to a request that h11 does not find upstream`,
+      );
       continue;
     }
     const asNode = observed.arrived.find((arrived) => arrived.token === token)!.request;
-    faults.push(...differences(`h11 and Node upstream, message ${at + 1}`, endToEnd(upstream, atEdge, false), endToEnd(asNode, atEdge, false)));
+    faults.push(
+      ...differences(
+        `h11 and Node upstream, message ${at + 1}`,
+        endToEnd(upstream, atEdge, false),
+        endToEnd(asNode, atEdge, false),
+      ),
+    );
     compare('h11', byH11, at, upstream, atEdge, faults, strictness);
     compare('Node', byNode, at, upstream, atEdge, faults, strictness);
   }
@@ -67,14 +82,20 @@ export async function judgeRequests(
   }
   const bothWentOn = byH11.messages.length > at && byNode.messages.length > at;
   const last = answers.at(-1);
-  const saidClose = last !== undefined && /close/i.test(valuesOf(last.headers, 'connection').join());
+  const saidClose =
+    last !== undefined && /close/i.test(valuesOf(last.headers, 'connection').join());
   if (bothWentOn && !(observed.ended && saidClose)) {
     faults.push(`no answer to message ${at + 1}, which both others read`);
   }
   if (observed.ended && !saidClose && last !== undefined && observed.answers !== '') {
     faults.push('the connection ended without a word of it');
   }
-  if (saidClose && bothWentOn && valuesOf(last.headers, 'x-answer').length > 0 && byH11.messages[at - 1]!.version !== '1.0') {
+  if (
+    saidClose &&
+    bothWentOn &&
+    valuesOf(last.headers, 'x-answer').length > 0 &&
+    byH11.messages[at - 1]!.version !== '1.0'
+  ) {
     faults.push(`the connection ended behind the good message ${at}`);
   }
   if (!unknownMethod) {
@@ -132,7 +153,12 @@ async function readUpstream(
 }
 
 /** Name of the entry that explains a refusal; undefined when there is none. */
-function stricter(readings: readonly ReadRequest[], status: number, bytes: string, atEdge: boolean): string | undefined {
+function stricter(
+  readings: readonly ReadRequest[],
+  status: number,
+  bytes: string,
+  atEdge: boolean,
+): string | undefined {
   const entry =
     STRICTER.find((rule) => rule.status === status && readings.some((r) => rule.fits(r, atEdge))) ??
     (status === 400 && readings.some((r) => valuesOf(r.headers, 'transfer-encoding').length > 0)
@@ -171,11 +197,16 @@ function compare(
     return;
   }
   faults.push(
-    ...differences(`${who}, message ${at + 1}`, endToEnd(message, atEdge, true), endToEnd(upstream, atEdge, false)),
+    ...differences(
+      `${who}, message ${at + 1}`,
+      endToEnd(message, atEdge, true),
+      endToEnd(upstream, atEdge, false),
+    ),
   );
   const may = mayTrail(message);
   for (const [name, value] of upstream.trailers) {
-    if (!may.includes(`${name}: ${value}`)) faults.push(`trailer ${name} upstream, message ${at + 1}`);
+    if (!may.includes(`${name}: ${value}`))
+      faults.push(`trailer ${name} upstream, message ${at + 1}`);
   }
 }
 
@@ -183,5 +214,8 @@ function differences(what: string, expected: EndToEnd, actual: EndToEnd): string
   return (Object.keys(expected) as (keyof EndToEnd)[])
     .filter((key) => String(expected[key]) !== String(actual[key]))
     .filter((key) => !(key === 'host' && expected.host === '' && actual.host === 'catalog'))
-    .map((key) => `${what}: ${key} ${JSON.stringify(expected[key]).slice(0, 200)} became ${JSON.stringify(actual[key]).slice(0, 200)}`);
+    .map(
+      (key) =>
+        `${what}: ${key} ${JSON.stringify(expected[key]).slice(0, 200)} became ${JSON.stringify(actual[key]).slice(0, 200)}`,
+    );
 }

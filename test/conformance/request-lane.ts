@@ -14,7 +14,8 @@ import type { ReadRequest } from './oracles/messages.ts';
 import { strictServer } from './oracles/node-oracle.ts';
 
 /** Follows every case, and ends the connection: whoever reads too much or too little shows by it. */
-export const SENTINEL = 'GET /sentinel HTTP/1.1\r\nHost: sentinel.example\r\nConnection: close\r\n\r\n';
+export const SENTINEL =
+  'GET /sentinel HTTP/1.1\r\nHost: sentinel.example\r\nConnection: close\r\n\r\n';
 export const BARRIER_TARGET = '/barrier';
 const BARRIER = `GET ${BARRIER_TARGET} HTTP/1.1\r\nHost: barrier.example\r\n\r\n`;
 const BARRIER_HEAD = /GET \/barrier HTTP\/1\.1\r\n(?:[^\r\n]+\r\n)*\r\n/g;
@@ -172,7 +173,10 @@ export class RequestLane {
     this.#connections.get(socket)!.tokens.push(token);
     const body = `answer ${token}\n`;
     const chunked = this.#tokens % 3 === 0;
-    reply.writeHead(200, { 'x-answer': token, ...(chunked ? {} : { 'content-length': body.length }) });
+    reply.writeHead(200, {
+      'x-answer': token,
+      ...(chunked ? {} : { 'content-length': body.length }),
+    });
     reply.end(body);
   }
 }

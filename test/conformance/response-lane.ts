@@ -64,7 +64,9 @@ export class ResponseLane {
     this.#answering = undefined;
     const client = await this.#lab.connect();
     const length = given.method === 'POST' ? 'Content-Length: 0\r\n' : '';
-    client.send(`${given.method} /case ${given.clientVersion}\r\nHost: a\r\n${length}\r\n` + SENTINEL);
+    client.send(
+      `${given.method} /case ${given.clientVersion}\r\nHost: a\r\n${length}\r\n` + SENTINEL,
+    );
     await this.#settle(client);
     if (given.ending === 'late_end') {
       this.#end('end');

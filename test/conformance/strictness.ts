@@ -14,9 +14,18 @@ export interface Strictness {
 }
 
 const headBytes = (request: ReadRequest): number =>
-  request.headers.reduce((bytes, [name, value]) => bytes + name.length + value.length + 4, request.target.length);
-const host = (request: ReadRequest): string =>
-  /^http:\/\/([^/?]*)/i.exec(request.target)?.[1] ?? valuesOf(request.headers, 'host').join();
+  request.headers.reduce(
+    (bytes, [name, value]) => bytes + name.length + value.length + 4,
+    request.target.length,
+  );
+/** Authority of an absolute target, and what stands in Host beside it. */
+const hosts = (request: ReadRequest): string[] => [
+  ...(/^http:\/\/([^/?]*)/i.exec(request.target)?.slice(1) ?? []),
+  ...valuesOf(request.headers, 'host'),
+];
+const HOST = /^(?:[A-Za-z0-9\-._~!$&'()*+,;=%]+|\[[0-9a-fA-F:.]+\])(?::([0-9]{0,5}))?$/;
+const isHost = (text: string): boolean =>
+  Number(HOST.exec(text)?.[1] ?? (HOST.test(text) ? 0 : 65_536)) < 65_536;
 const path = (request: ReadRequest): string =>
   request.target.replace(/^http:\/\/[^/?]*/i, '').split('?')[0]!;
 const connection = (request: ReadRequest): string[] =>
@@ -60,17 +69,21 @@ export const STRICTER: readonly Strictness[] = [
     status: 400,
     reason: 'RFC 9110 9.3.8 forbids it, and servers differ in whether they read it',
     fits: ({ method, headers }) =>
-      method === 'TRACE' && headers.some(([name]) => /^(content-length|transfer-encoding)$/i.test(name)),
+      method === 'TRACE' &&
+      headers.some(([name]) => /^(content-length|transfer-encoding)$/i.test(name)),
   },
   {
     name: 'a target that is no URI',
     status: 400,
-    reason: 'control bytes, quotes, brackets, `\\`, `#` and bytes above 127 are read differently (RFC 3986)',
+    reason:
+      'control bytes, quotes, brackets, `\\`, `#` and bytes above 127 are read differently (RFC 3986)',
     fits: ({ target }) => {
       const query = target.indexOf('?');
       const inPath = query < 0 ? target : target.slice(0, query);
-      return /[^A-Za-z0-9\-._~!$&'()*+,;=:@/%[\]|]/.test(inPath) ||
-        (query >= 0 && /[^A-Za-z0-9\-._~!$&'()*+,;=:@/%[\]|?{}^`]/.test(target.slice(query)));
+      return (
+        /[^A-Za-z0-9\-._~!$&'()*+,;=:@/%[\]|]/.test(inPath) ||
+        (query >= 0 && /[^A-Za-z0-9\-._~!$&'()*+,;=:@/%[\]|?{}^`]/.test(target.slice(query)))
+      );
     },
   },
   {
@@ -98,8 +111,7 @@ export const STRICTER: readonly Strictness[] = [
     name: 'a host that is no authority',
     status: 400,
     reason: 'RFC 9112 3.2 asks for 400; the route is chosen by it',
-    fits: (request) =>
-      !/^([A-Za-z0-9\-._~!$&'()*+,;=%]+|\[[0-9a-fA-F:.]+\])(:[0-9]{0,5})?$/.test(host(request)),
+    fits: (request) => !hosts(request).every(isHost),
   },
   {
     name: 'a coding from HTTP/1.0',
@@ -119,7 +131,8 @@ export const STRICTER: readonly Strictness[] = [
     name: 'Connection with an option that is no name',
     status: 400,
     reason: 'it nominates something, and nobody can say what',
-    fits: (request) => connection(request).some((o) => o !== '' && !/^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(o)),
+    fits: (request) =>
+      connection(request).some((o) => o !== '' && !/^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(o)),
   },
   {
     name: 'more than 100 fields',
@@ -146,15 +159,32 @@ export const STRICTER: readonly Strictness[] = [
     fits: ({ headers }) => valuesOf(headers, 'content-length').some((value) => value.length > 15),
   },
   {
-    name: 'OPTIONS *',
-    status: 404,
-    reason: 'it asks about the server as a whole; no route can match it',
-    fits: ({ target }) => target === '*',
+    name: 'another expectation than 100-continue',
+    status: 417,
+    reason: 'RFC 9110 10.1.1 allows it, and nobody defined another',
+    fits: ({ headers }) =>
+      valuesOf(headers, 'expect').some((value) => !/^100-continue$/i.test(value)),
+  },
+  {
+    name: 'TRACE, at the edge',
+    status: 405,
+    reason: 'it would show what the mesh adds to a request',
+    fits: ({ method }, atEdge) => atEdge && method === 'TRACE',
+  },
+  {
+    name: 'OPTIONS *, which the proxy answers',
+    status: 204,
+    reason: 'it asks about the server that is asked (RFC 9110 9.3.7); `http://a` means the same',
+    fits: ({ target, method }) => method === 'OPTIONS' && /^(\*|http:\/\/[^/?]*)$/i.test(target),
   },
 ];
 
 /** How a refusal depends on bytes that the other parsers do not hand over: those of chunks. */
-export const STRICTER_CHUNKS: readonly { readonly name: string; readonly reason: string; fits(bytes: string): boolean }[] = [
+export const STRICTER_CHUNKS: readonly {
+  readonly name: string;
+  readonly reason: string;
+  fits(bytes: string): boolean;
+}[] = [
   {
     name: 'a chunk size of more than 8 digits',
     reason: 'a limit: 4 GiB a chunk, leading zeros included',

@@ -40,4 +40,3 @@ export function chunked(body: string, choice: Choice, trailers: readonly string[
   }
   return `${out}0\r\n${trailers.map((line) => line + '\r\n').join('')}\r\n`;
 }
-

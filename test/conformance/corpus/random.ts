@@ -35,7 +35,8 @@ export class Choice {
   /** A position in [low, high] of a text, for a cut or an insertion. */
   cuts(bytes: number, most: number): number[] {
     const cuts = new Set<number>();
-    for (let i = this.between(0, most); i > 0; i--) cuts.add(this.between(1, Math.max(1, bytes - 1)));
+    for (let i = this.between(0, most); i > 0; i--)
+      cuts.add(this.between(1, Math.max(1, bytes - 1)));
     return [...cuts].sort((a, b) => a - b);
   }
 }

@@ -19,7 +19,8 @@ const length = (name: string, ...lines: string[]): Mutation => ({
 /** One mutation per way to write that the body is chunked. */
 const coding = (name: string, ...lines: string[]): Mutation => ({
   name,
-  apply: (draft, choice) => reframe(draft, lines, chunked(choice.of(['abc', '', SMUGGLED]), choice)),
+  apply: (draft, choice) =>
+    reframe(draft, lines, chunked(choice.of(['abc', '', SMUGGLED]), choice)),
 });
 /** One mutation per chunked body that is not written as it should. */
 const chunks = (name: string, body: string | ((choice: Choice) => string)): Mutation => ({
@@ -31,7 +32,11 @@ const chunks = (name: string, body: string | ((choice: Choice) => string)): Muta
 const line = (name: string, text: string | ((choice: Choice) => string)): Mutation => ({
   name,
   apply: (draft, choice) =>
-    draft.lines.splice(choice.between(1, draft.lines.length), 0, typeof text === 'string' ? text : text(choice)),
+    draft.lines.splice(
+      choice.between(1, draft.lines.length),
+      0,
+      typeof text === 'string' ? text : text(choice),
+    ),
 });
 
 export const FRAMING_MUTATIONS: readonly Mutation[] = [
@@ -93,7 +98,11 @@ export const FRAMING_MUTATIONS: readonly Mutation[] = [
   coding('a coding with a no-break space', 'Transfer-Encoding: chunked\xa0'),
   coding('a coding with an underscore in its name', 'Transfer_Encoding: chunked'),
   coding('a coding in another case', 'tRANSFER-eNCODING: cHUNKED'),
-  coding('a coding and a nominated coding', 'Connection: transfer-encoding', 'Transfer-Encoding: chunked'),
+  coding(
+    'a coding and a nominated coding',
+    'Connection: transfer-encoding',
+    'Transfer-Encoding: chunked',
+  ),
   coding('a line feed alone before a coding', 'X-A: b\nTransfer-Encoding: chunked'),
   coding('a carriage return alone before a coding', 'X-A: b\rTransfer-Encoding: chunked'),
   chunks('a chunk size with a plus', '+3\r\nabc\r\n0\r\n\r\n'),
@@ -189,16 +198,40 @@ export const FRAMING_MUTATIONS: readonly Mutation[] = [
 const NAME_BYTES = Array.from({ length: 256 }, (_, byte) => String.fromCharCode(byte));
 
 export const FIELD_MUTATIONS: readonly Mutation[] = [
-  { name: 'no Host', apply: (draft) => void (draft.lines = draft.lines.filter((l) => !/^host:/i.test(l))) },
+  {
+    name: 'no Host',
+    apply: (draft) => void (draft.lines = draft.lines.filter((l) => !/^host:/i.test(l))),
+  },
   line('a second Host', 'Host: evil.example'),
   line('a second Host that is equal', 'Host: shop.example'),
-  ...['', ' ', 'a b', 'a/b', 'a@b', 'http://a', 'a:b', 'a:99999', 'a:999999', '[::1', '::1', 'a,b', 'a\\b', 'a%00', 'a?b', 'a#b', '\xe4', '"a"', 'a..b', '-a', 'a:', '.'].map(
-    (host): Mutation => ({
-      name: `the Host ${JSON.stringify(host)}`,
-      apply: (draft) =>
-        void (draft.lines = draft.lines.map((l) => (/^host:/i.test(l) ? `Host: ${host}` : l))),
-    }),
-  ),
+  ...[
+    '',
+    ' ',
+    'a b',
+    'a/b',
+    'a@b',
+    'http://a',
+    'a:b',
+    'a:99999',
+    'a:999999',
+    '[::1',
+    '::1',
+    'a,b',
+    'a\\b',
+    'a%00',
+    'a?b',
+    'a#b',
+    '\xe4',
+    '"a"',
+    'a..b',
+    '-a',
+    'a:',
+    '.',
+  ].map((host): Mutation => ({
+    name: `the Host ${JSON.stringify(host)}`,
+    apply: (draft) =>
+      void (draft.lines = draft.lines.map((l) => (/^host:/i.test(l) ? `Host: ${host}` : l))),
+  })),
   line('a space before the colon', 'X-A : b'),
   line('a space before a name', ' X-A: b'),
   line('a tab before a name', '\tX-A: b'),
@@ -213,7 +246,10 @@ export const FIELD_MUTATIONS: readonly Mutation[] = [
   line('a carriage return at the end of a value', 'X-A: a\r'),
   line('a line feed alone in a value', 'X-A: a\nX-B: c'),
   line('an empty line of a line feed alone', 'X-A: a\n\nGET /smuggled HTTP/1.1'),
-  line('a control byte in a value', (choice) => `X-A: a${String.fromCharCode(choice.between(1, 31))}b`),
+  line(
+    'a control byte in a value',
+    (choice) => `X-A: a${String.fromCharCode(choice.between(1, 31))}b`,
+  ),
   line('DEL in a value', 'X-A: a\x7fb'),
   line('any byte in a value', (choice) => `X-A: a${choice.of(NAME_BYTES)}b`),
   line('any byte in a name', (choice) => `X-${choice.of(NAME_BYTES)}A: b`),
@@ -234,11 +270,20 @@ export const FIELD_MUTATIONS: readonly Mutation[] = [
   line('Connection that nominates Content-Length', 'Connection: content-length'),
   line('Connection that nominates Transfer-Encoding', 'Connection: keep-alive, Transfer-Encoding'),
   line('Connection that nominates a cookie', 'Connection: Cookie\r\nCookie: a=b'),
-  line('Connection that nominates traceparent', 'Connection: traceparent, azimuth-peer, x-forwarded-for'),
+  line(
+    'Connection that nominates traceparent',
+    'Connection: traceparent, azimuth-peer, x-forwarded-for',
+  ),
   line('Connection with a name that is none', 'Connection: a b'),
   line('Connection in two lines', 'Connection: x-one\r\nConnection: x-two\r\nX-One: 1\r\nX-Two: 2'),
-  line('Upgrade to h2c', 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA'),
+  line(
+    'Upgrade to h2c',
+    'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA',
+  ),
   line('Upgrade without Connection', 'Upgrade: websocket'),
-  line('a duplicate traceparent', ['1', '2'].map((n) => `traceparent: 00-${n.repeat(32)}-${n.repeat(16)}-01`).join('\r\n')),
+  line(
+    'a duplicate traceparent',
+    ['1', '2'].map((n) => `traceparent: 00-${n.repeat(32)}-${n.repeat(16)}-01`).join('\r\n'),
+  ),
   line('a duplicate authorization', 'Authorization: Basic YTpi\r\nAuthorization: Basic Yzpk'),
 ];

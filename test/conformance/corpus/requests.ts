@@ -18,9 +18,49 @@ export interface RequestCase {
   readonly drip: boolean;
 }
 
-const METHODS = ['GET', 'GET', 'GET', 'POST', 'POST', 'PUT', 'HEAD', 'DELETE', 'OPTIONS', 'PATCH', 'QUERY', 'PURGE'];
-const PATHS = ['/', '/a', '/cart/42', '/a//b', '/search?q=1', '/?', '/%41', '/a;v=1', '/~x/y_z', '/a?b=c?d', '/[x]|', '/a?{b}^`', '/:80', '//evil.example/x', '/http://x/', '/@', '/*', '/a&b=(c)!$\'+,'];
-const HOSTS = ['shop.example', 'shop.example:8080', 'SHOP.example', '127.0.0.1', '[::1]', '[::1]:80', 'a'];
+const METHODS = [
+  'GET',
+  'GET',
+  'GET',
+  'POST',
+  'POST',
+  'PUT',
+  'HEAD',
+  'DELETE',
+  'OPTIONS',
+  'PATCH',
+  'QUERY',
+  'PURGE',
+];
+const PATHS = [
+  '/',
+  '/a',
+  '/cart/42',
+  '/a//b',
+  '/search?q=1',
+  '/?',
+  '/%41',
+  '/a;v=1',
+  '/~x/y_z',
+  '/a?b=c?d',
+  '/[x]|',
+  '/a?{b}^`',
+  '/:80',
+  '//evil.example/x',
+  '/http://x/',
+  '/@',
+  '/*',
+  "/a&b=(c)!$'+,",
+];
+const HOSTS = [
+  'shop.example',
+  'shop.example:8080',
+  'SHOP.example',
+  '127.0.0.1',
+  '[::1]',
+  '[::1]:80',
+  'a',
+];
 const LINES = [
   'Accept: */*',
   'accept:text/html',
@@ -31,7 +71,7 @@ const LINES = [
   'X-Latin: \xe4\xf6\xfc',
   'X-Repeated: 1',
   'X-Repeated: 2',
-  'X-Token!#$%&\'*+-.^`|~: v',
+  "X-Token!#$%&'*+-.^`|~: v",
   '__proto: x',
   'User-Agent: Mozilla/5.0 (X11; Linux x86_64) "quoted" \\ {}',
   'If-None-Match: "a", W/"b"',
@@ -55,8 +95,25 @@ const LINES = [
   'Content-Lengths: 7',
   'constructor: x',
 ];
-const BODIES = ['', 'a', 'ok', 'a=b&c=d', SMUGGLED, '0\r\n\r\n', '0\r\n\r\n' + SMUGGLED, '\r\n', '\x00\x01\xff', 'x'.repeat(5_000)];
-const TRAILERS = ['X-Sum: 1', 'Expires: 0', 'X-Mesh-Direction: in', 'X-Sum: 2', 'X-Signature:  a b '];
+const BODIES = [
+  '',
+  'a',
+  'ok',
+  'a=b&c=d',
+  SMUGGLED,
+  '0\r\n\r\n',
+  '0\r\n\r\n' + SMUGGLED,
+  '\r\n',
+  '\x00\x01\xff',
+  'x'.repeat(5_000),
+];
+const TRAILERS = [
+  'X-Sum: 1',
+  'Expires: 0',
+  'X-Mesh-Direction: in',
+  'X-Sum: 2',
+  'X-Signature:  a b ',
+];
 
 /** Gives a draft this framing line, at a random place, and this body. */
 function frame(made: Draft, line: string, body: string, choice: Choice): void {
@@ -69,13 +126,16 @@ function draft(choice: Choice): Draft {
     method: choice.of(METHODS),
     target: choice.of(PATHS),
     version: 'HTTP/1.1',
-    lines: [`${choice.of(['Host', 'host', 'HOST'])}:${choice.of(['', ' ', '\t'])}${choice.of(HOSTS)}`],
+    lines: [
+      `${choice.of(['Host', 'host', 'HOST'])}:${choice.of(['', ' ', '\t'])}${choice.of(HOSTS)}`,
+    ],
     eol: '\r\n',
     headEnd: '\r\n',
     body: '',
     before: '',
   };
-  if (choice.chance(0.06)) made.target = 'http://' + choice.of(HOSTS) + choice.of(['', '/', '/a?b', '?c']);
+  if (choice.chance(0.06))
+    made.target = 'http://' + choice.of(HOSTS) + choice.of(['', '/', '/a?b', '?c']);
   for (let i = choice.between(0, 4); i > 0; i--) {
     made.lines.splice(choice.between(0, made.lines.length), 0, choice.of(LINES));
   }
@@ -87,7 +147,11 @@ function draft(choice: Choice): Draft {
     if (trailers.length > 0 && choice.chance(0.7)) {
       made.lines.push('Trailer: ' + trailers.map((line) => line.split(':')[0]!).join(', '));
     }
-    const name = choice.of(['Transfer-Encoding: chunked', 'transfer-encoding:chunked', 'Transfer-Encoding: Chunked']);
+    const name = choice.of([
+      'Transfer-Encoding: chunked',
+      'transfer-encoding:chunked',
+      'Transfer-Encoding: Chunked',
+    ]);
     frame(made, name, chunked(body, choice, trailers), choice);
   }
   return made;
@@ -100,7 +164,11 @@ const textOf = (made: Draft): string =>
   made.headEnd +
   made.body;
 
-const MUTATIONS: readonly Mutation[] = [...FRAMING_MUTATIONS, ...FIELD_MUTATIONS, ...LINE_MUTATIONS];
+const MUTATIONS: readonly Mutation[] = [
+  ...FRAMING_MUTATIONS,
+  ...FIELD_MUTATIONS,
+  ...LINE_MUTATIONS,
+];
 
 /** Names of all mutations; each occurs once in as many cases. */
 export const MUTATION_NAMES = MUTATIONS.map((mutation) => mutation.name);

@@ -47,10 +47,56 @@ const CHUNKS = '3\r\nabc\r\n0\r\n\r\n';
 const FORGED = 'HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged';
 
 export const RESPONSE_MUTATIONS: readonly ResponseMutation[] = [
-  ...['000', '001', '099', '99', '1000', '600', '700', '999', '-200', '+200', '2 00', '20', '2xx', '', '0x0', '200.1', '\xb2\xb0\xb0'].map((status) => startLine('HTTP/1.1', status)),
-  ...['HTTP/1.0', 'HTTP/1.2', 'HTTP/2.0', 'HTTP/2', 'HTTP/0.9', 'http/1.1', 'HTTP/11', 'HTTP/1.1 ', ' HTTP/1.1', 'ICY', 'HTTPS/1.1', '', 'GET'].map((version) => startLine(version, '200')),
-  ...['', 'a\x00b', 'a\rb', 'a\nb', 'a\x01b', 'a\x7fb', '\xff\xfe', 'x'.repeat(20_000), ' two spaces', 'OK\r\nx-case: 0'].map((reason) => startLine('HTTP/1.1', '200', reason)),
-  { name: 'no reason and no blank before it', apply: (draft) => Object.assign(draft, { status: '200\r\nX-A: b', reason: '' }) },
+  ...[
+    '000',
+    '001',
+    '099',
+    '99',
+    '1000',
+    '600',
+    '700',
+    '999',
+    '-200',
+    '+200',
+    '2 00',
+    '20',
+    '2xx',
+    '',
+    '0x0',
+    '200.1',
+    '\xb2\xb0\xb0',
+  ].map((status) => startLine('HTTP/1.1', status)),
+  ...[
+    'HTTP/1.0',
+    'HTTP/1.2',
+    'HTTP/2.0',
+    'HTTP/2',
+    'HTTP/0.9',
+    'http/1.1',
+    'HTTP/11',
+    'HTTP/1.1 ',
+    ' HTTP/1.1',
+    'ICY',
+    'HTTPS/1.1',
+    '',
+    'GET',
+  ].map((version) => startLine(version, '200')),
+  ...[
+    '',
+    'a\x00b',
+    'a\rb',
+    'a\nb',
+    'a\x01b',
+    'a\x7fb',
+    '\xff\xfe',
+    'x'.repeat(20_000),
+    ' two spaces',
+    'OK\r\nx-case: 0',
+  ].map((reason) => startLine('HTTP/1.1', '200', reason)),
+  {
+    name: 'no reason and no blank before it',
+    apply: (draft) => Object.assign(draft, { status: '200\r\nX-A: b', reason: '' }),
+  },
   framed('two equal lengths', 'abc', 'Content-Length: 3', 'Content-Length: 3'),
   framed('two lengths, the first larger', 'abc', 'Content-Length: 9', 'Content-Length: 3'),
   framed('two lengths, the first smaller', 'abc', 'Content-Length: 1', 'Content-Length: 3'),
@@ -112,11 +158,23 @@ export const RESPONSE_MUTATIONS: readonly ResponseMutation[] = [
   behind('garbage behind it', '\x00\x01garbage'),
   behind('half an answer behind it', FORGED.slice(0, 20)),
   behind('an interim answer behind it', 'HTTP/1.1 100 Continue\r\n\r\n'),
-  before('an unasked 101', 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'),
+  before(
+    'an unasked 101',
+    'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
+  ),
   before('seventeen interim answers', 'HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(17)),
-  before('three interim answers', 'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n'),
-  before('an interim answer with a length', 'HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\n'),
-  before('an interim answer with a coding', 'HTTP/1.1 103 Early Hints\r\nTransfer-Encoding: chunked\r\n\r\n'),
+  before(
+    'three interim answers',
+    'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n',
+  ),
+  before(
+    'an interim answer with a length',
+    'HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\n',
+  ),
+  before(
+    'an interim answer with a coding',
+    'HTTP/1.1 103 Early Hints\r\nTransfer-Encoding: chunked\r\n\r\n',
+  ),
   before('an interim answer of status 199', 'HTTP/1.1 199 X\r\n\r\n'),
   before('an empty line in front', '\r\n'),
   before('a line feed in front', '\n'),
@@ -138,17 +196,78 @@ export const RESPONSE_MUTATIONS: readonly ResponseMutation[] = [
   line('Connection that nominates the framing', 'Connection: content-length, transfer-encoding'),
   line('Connection that nominates a field', 'Connection: set-cookie, x-case-none'),
   line('Upgrade in a final answer', 'Upgrade: h2c\r\nConnection: Upgrade'),
-  { name: 'a line feed alone at every line', apply: (draft) => Object.assign(draft, { eol: '\n', headEnd: '\n' }) },
-  { name: 'a carriage return alone at the end of the head', apply: (draft) => void (draft.headEnd = '\r') },
+  {
+    name: 'a line feed alone at every line',
+    apply: (draft) => Object.assign(draft, { eol: '\n', headEnd: '\n' }),
+  },
+  {
+    name: 'a carriage return alone at the end of the head',
+    apply: (draft) => void (draft.headEnd = '\r'),
+  },
   { name: 'no end of the head', apply: (draft) => Object.assign(draft, { headEnd: '', body: '' }) },
-  { name: 'nothing at all', apply: (draft) => Object.assign(draft, { version: '', status: '', reason: '', lines: [], eol: '', headEnd: '', body: '', before: '' }) },
-  { name: '204 with a length and a body', apply: (draft) => { reframe(draft, ['Content-Length: 3'], 'abc'); draft.status = '204'; } },
-  { name: '204 with chunks', apply: (draft) => { reframe(draft, ['Transfer-Encoding: chunked'], '3\r\nabc\r\n0\r\n\r\n'); draft.status = '204'; } },
-  { name: '304 with a length', apply: (draft) => { reframe(draft, ['Content-Length: 3'], ''); draft.status = '304'; } },
-  { name: '304 with a body', apply: (draft) => { reframe(draft, ['Content-Length: 3'], 'abc'); draft.status = '304'; } },
-  { name: '205 with a body', apply: (draft) => { reframe(draft, ['Content-Length: 3'], 'abc'); draft.status = '205'; } },
-  { name: 'HTTP/1.0 with chunks', apply: (draft) => { reframe(draft, ['Transfer-Encoding: chunked'], '3\r\nabc\r\n0\r\n\r\n'); draft.version = 'HTTP/1.0'; } },
-  { name: 'HTTP/1.0 with keep-alive', apply: (draft) => { reframe(draft, ['Content-Length: 3', 'Connection: keep-alive'], 'abc'); draft.version = 'HTTP/1.0'; } },
+  {
+    name: 'nothing at all',
+    apply: (draft) =>
+      Object.assign(draft, {
+        version: '',
+        status: '',
+        reason: '',
+        lines: [],
+        eol: '',
+        headEnd: '',
+        body: '',
+        before: '',
+      }),
+  },
+  {
+    name: '204 with a length and a body',
+    apply: (draft) => {
+      reframe(draft, ['Content-Length: 3'], 'abc');
+      draft.status = '204';
+    },
+  },
+  {
+    name: '204 with chunks',
+    apply: (draft) => {
+      reframe(draft, ['Transfer-Encoding: chunked'], '3\r\nabc\r\n0\r\n\r\n');
+      draft.status = '204';
+    },
+  },
+  {
+    name: '304 with a length',
+    apply: (draft) => {
+      reframe(draft, ['Content-Length: 3'], '');
+      draft.status = '304';
+    },
+  },
+  {
+    name: '304 with a body',
+    apply: (draft) => {
+      reframe(draft, ['Content-Length: 3'], 'abc');
+      draft.status = '304';
+    },
+  },
+  {
+    name: '205 with a body',
+    apply: (draft) => {
+      reframe(draft, ['Content-Length: 3'], 'abc');
+      draft.status = '205';
+    },
+  },
+  {
+    name: 'HTTP/1.0 with chunks',
+    apply: (draft) => {
+      reframe(draft, ['Transfer-Encoding: chunked'], '3\r\nabc\r\n0\r\n\r\n');
+      draft.version = 'HTTP/1.0';
+    },
+  },
+  {
+    name: 'HTTP/1.0 with keep-alive',
+    apply: (draft) => {
+      reframe(draft, ['Content-Length: 3', 'Connection: keep-alive'], 'abc');
+      draft.version = 'HTTP/1.0';
+    },
+  },
   {
     name: 'the bytes cut off anywhere',
     apply: (draft, choice) => {
@@ -168,7 +287,8 @@ export const RESPONSE_MUTATIONS: readonly ResponseMutation[] = [
       const at = choice.below(draft.lines.length);
       const text = draft.lines[at]!;
       const position = choice.below(text.length);
-      draft.lines[at] = text.slice(0, position) + String.fromCharCode(choice.below(256)) + text.slice(position + 1);
+      draft.lines[at] =
+        text.slice(0, position) + String.fromCharCode(choice.below(256)) + text.slice(position + 1);
     },
   },
   {
@@ -176,8 +296,11 @@ export const RESPONSE_MUTATIONS: readonly ResponseMutation[] = [
     apply: (draft, choice) => {
       const whole = chunked('a body that is bent', choice);
       const at = choice.below(whole.length);
-      reframe(draft, ['Transfer-Encoding: chunked'], whole.slice(0, at) + String.fromCharCode(choice.below(256)) + whole.slice(at + 1));
+      reframe(
+        draft,
+        ['Transfer-Encoding: chunked'],
+        whole.slice(0, at) + String.fromCharCode(choice.below(256)) + whole.slice(at + 1),
+      );
     },
   },
 ];
-

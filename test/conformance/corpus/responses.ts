@@ -32,7 +32,21 @@ export interface ResponseCase {
   readonly ending: Ending;
 }
 
-const STATUSES = ['200', '200', '200', '201', '204', '206', '301', '304', '400', '404', '500', '503', '599'];
+const STATUSES = [
+  '200',
+  '200',
+  '200',
+  '201',
+  '204',
+  '206',
+  '301',
+  '304',
+  '400',
+  '404',
+  '500',
+  '503',
+  '599',
+];
 const LINES = [
   'Content-Type: text/plain',
   'Content-Type: text/event-stream',
@@ -52,7 +66,15 @@ const LINES = [
   'x-envoy-upstream: 1',
   'traceresponse: 00-a-b-01',
 ];
-const BODIES = ['', 'ok', 'HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged', '0\r\n\r\n', SMUGGLED, '\x00\xff', 'x'.repeat(70_000)];
+const BODIES = [
+  '',
+  'ok',
+  'HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged',
+  '0\r\n\r\n',
+  SMUGGLED,
+  '\x00\xff',
+  'x'.repeat(70_000),
+];
 const INTERIMS = [
   'HTTP/1.1 100 Continue\r\n\r\n',
   'HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n',

@@ -13,7 +13,9 @@ import type { ReadRequests, ReadResponses } from './messages.ts';
 const PYTHONS = ['python3', '/usr/bin/python3'];
 
 const pythonWithH11 = (): string | undefined =>
-  PYTHONS.find((python) => spawnSync(python, ['-c', 'import h11'], { stdio: 'ignore' }).status === 0);
+  PYTHONS.find(
+    (python) => spawnSync(python, ['-c', 'import h11'], { stdio: 'ignore' }).status === 0,
+  );
 
 /** For a `before` hook: the reader, or the suite pending with a loud reason. */
 export function startH11(context: Mocha.Context): H11Oracle {

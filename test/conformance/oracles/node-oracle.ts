@@ -4,7 +4,13 @@
  */
 import http from 'node:http';
 import { duplexPair, type Duplex } from 'node:stream';
-import { pairsOf, type ReadEnd, type ReadRequest, type ReadRequests, type ReadResponse } from './messages.ts';
+import {
+  pairsOf,
+  type ReadEnd,
+  type ReadRequest,
+  type ReadRequests,
+  type ReadResponse,
+} from './messages.ts';
 
 /** Above every limit of the proxy, so that its limits are what is tested. */
 const HEAD_BYTES_MAX = 1_048_576;
@@ -15,10 +21,22 @@ export const UPGRADE = 'upgrade';
 
 /** A node:http server that reads without judging: every request gets to `onRequest` with its body. */
 export function strictServer(
-  onRequest: (request: ReadRequest, message: http.IncomingMessage, reply: http.ServerResponse) => void,
+  onRequest: (
+    request: ReadRequest,
+    message: http.IncomingMessage,
+    reply: http.ServerResponse,
+  ) => void,
 ): http.Server {
   const server = http.createServer(
-    { insecureHTTPParser: false, maxHeaderSize: HEAD_BYTES_MAX, keepAliveTimeout: 0, requireHostHeader: false, requestTimeout: 0, headersTimeout: 0, connectionsCheckingInterval: 2 ** 30 },
+    {
+      insecureHTTPParser: false,
+      maxHeaderSize: HEAD_BYTES_MAX,
+      keepAliveTimeout: 0,
+      requireHostHeader: false,
+      requestTimeout: 0,
+      headersTimeout: 0,
+      connectionsCheckingInterval: 2 ** 30,
+    },
     (message, reply) => read(message, reply),
   );
   const read = (message: http.IncomingMessage, reply: http.ServerResponse): void => {
@@ -137,11 +155,15 @@ export function nodeResponse(data: string, method: string): Promise<NodeResponse
     );
     request.on('upgrade', (message) => settle(undefined, `upgrade ${message.statusCode}`));
     request.on('connect', () => settle(undefined, 'connect'));
-    request.on('error', (error: NodeJS.ErrnoException) => settle(undefined, error.code ?? error.message));
+    request.on('error', (error: NodeJS.ErrnoException) =>
+      settle(undefined, error.code ?? error.message),
+    );
     request.on('response', (message) => {
       const body: Buffer[] = [];
       message.on('data', (bytes: Buffer) => body.push(bytes));
-      message.on('error', (error: NodeJS.ErrnoException) => settle(undefined, error.code ?? error.message));
+      message.on('error', (error: NodeJS.ErrnoException) =>
+        settle(undefined, error.code ?? error.message),
+      );
       message.on('aborted', () => settle(undefined, 'aborted'));
       message.on('end', () =>
         settle(
