@@ -39,7 +39,6 @@ export const STRICTER_ANSWERS: readonly {
     reason: 'RFC 9110 5.5 allows none but the tab',
     fits: (message) =>
       [message.reason, ...message.headers.map(([, value]) => value)].some((value) =>
-        // eslint-disable-next-line no-control-regex -- control bytes are what is looked for
         /[\x00-\x08\x0a-\x1f\x7f]/.test(value),
       ),
   },
