@@ -1,4 +1,4 @@
-/** A request in parts, which mutations take one by one. All texts are latin1. */
+/** Requests and answers in parts, which mutations take one by one. All texts are latin1. */
 import type { Choice } from './random.ts';
 
 /** A request inside a body: where framings disagree it comes out. */
@@ -18,6 +18,21 @@ export interface Draft {
   body: string;
   /** Written in front of the start line. */
   before: string;
+}
+
+/** An answer in parts. */
+export interface ResponseDraft {
+  version: string;
+  status: string;
+  reason: string;
+  lines: string[];
+  eol: string;
+  headEnd: string;
+  body: string;
+  /** Interim answers, or anything else, in front. */
+  before: string;
+  /** Bytes behind the answer. */
+  behind: string;
 }
 
 export interface Mutation {

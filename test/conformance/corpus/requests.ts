@@ -170,9 +170,6 @@ const MUTATIONS: readonly Mutation[] = [
   ...LINE_MUTATIONS,
 ];
 
-/** Names of all mutations; each occurs once in as many cases. */
-export const MUTATION_NAMES = MUTATIONS.map((mutation) => mutation.name);
-
 /** Case `index` of a corpus. Every third is valid throughout, the others take the mutations in turn. */
 export function requestCase(index: number, choice: Choice): RequestCase {
   const messages = Array.from({ length: choice.of([1, 1, 2, 3, 4]) }, () => draft(choice));

@@ -1,7 +1,6 @@
 /** Mutations of an upstream's answer: status lines, framing, bytes too few and too many. */
-import { chunked } from './draft.ts';
+import { chunked, type ResponseDraft } from './draft.ts';
 import type { Choice } from './random.ts';
-import type { ResponseDraft } from './responses.ts';
 
 export interface ResponseMutation {
   readonly name: string;

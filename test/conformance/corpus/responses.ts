@@ -2,23 +2,9 @@
  * Answers of an upstream for the differential suite: valid ones, and mutations that each break one
  * rule, together with the way in which the upstream then ends the connection.
  */
-import { chunked, SMUGGLED } from './draft.ts';
+import { chunked, SMUGGLED, type ResponseDraft } from './draft.ts';
 import type { Choice } from './random.ts';
 import { RESPONSE_MUTATIONS } from './response-mutations.ts';
-
-export interface ResponseDraft {
-  version: string;
-  status: string;
-  reason: string;
-  lines: string[];
-  eol: string;
-  headEnd: string;
-  body: string;
-  /** Interim answers, or anything else, in front. */
-  before: string;
-  /** Bytes behind the answer. */
-  behind: string;
-}
 
 /** `end` in order, at once or when nothing moves any more, or a reset. */
 export type Ending = 'end' | 'late_end' | 'reset';
@@ -112,9 +98,6 @@ function draft(choice: Choice, index: number): ResponseDraft {
   }
   return made;
 }
-
-/** Names of all mutations; each occurs in as many cases. */
-export const RESPONSE_MUTATION_NAMES = RESPONSE_MUTATIONS.map(({ name }) => name);
 
 /** Case `index` of a corpus. Every fourth is valid, the others take the mutations in turn. */
 export function responseCase(index: number, choice: Choice): ResponseCase {
