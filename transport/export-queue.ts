@@ -18,20 +18,15 @@
  * Ledgers take slots of their own (`offerLatest`): the newest says all, so it replaces the one
  * before it, and it is never counted as a span.
  */
-import { AzimuthError, messageOf } from '../runtime/errors.ts';
+import { messageOf } from '../runtime/errors.ts';
 import type { Log } from '../runtime/log.ts';
 import type { DropReason } from '../telemetry/ledger.ts';
+import { Backoff, type Timers } from './backoff.ts';
 import type { Exporter, OutboundMessage } from './exporter.ts';
-import type { Spool } from './spool/spool.ts';
-import type { SpooledRecord } from './spool/spool-folder.ts';
+import { judgeFailure, type SendFailure } from './send-failure.ts';
+import { Replays, type QueueSpool } from './spool/replays.ts';
 import { Waiting, type Batch } from './waiting.ts';
 
-/** First pause after a failure. Short: most failures are one lost connection. */
-const RETRY_BASE_MS = 100;
-/** Longest pause: a collector that comes back is found within this time. */
-const RETRY_MAX_MS = 5_000;
-/** Longest wish of the other side that is obeyed; a larger one would only fill the queue. */
-const RETRY_AFTER_MAX_MS = 60_000;
 /** How often a lasting failure is logged. */
 const LOG_INTERVAL_MS = 10_000;
 /** From this share of either bound on the oldest go to disk: the rest is for what comes meanwhile. */
@@ -40,18 +35,6 @@ const SPILL_SHARE = 0.5;
 const SPILL_PAUSE_MS = 5_000;
 /** Time that the disk gets at the end for all that is still in memory. */
 const SPILL_AT_END_MS = 3_000;
-
-/** The timers the queue needs; tests bring their own. */
-interface QueueTimers {
-  readonly nowMs: () => number;
-  /** Calls `run` once after `delayMs`; the returned function cancels. */
-  readonly after: (delayMs: number, run: () => void) => () => void;
-  /** 0 <= x < 1. */
-  readonly random: () => number;
-}
-
-/** What the queue uses of a spool. */
-type QueueSpool = Pick<Spool, 'append' | 'take' | 'settle' | 'hasUnread' | 'items' | 'bytes'>;
 
 export interface ExportQueueSettings {
   readonly exporter: Exporter;
@@ -68,7 +51,7 @@ export interface ExportQueueSettings {
   readonly retryBaseMs?: number;
   readonly retryMaxMs?: number;
   readonly log: Log;
-  readonly timers?: QueueTimers;
+  readonly timers?: Timers;
   /** Unix milliseconds: the age of what lay on disk. */
   readonly wallMs?: () => number;
 }
@@ -105,7 +88,7 @@ export interface ExportQueue {
   close(): void;
 }
 
-const realTimers: QueueTimers = {
+const realTimers: Timers = {
   nowMs: () => performance.now(),
   after: (delayMs, run) => {
     const timer = setTimeout(run, delayMs);
@@ -119,12 +102,6 @@ export function createExportQueue(settings: ExportQueueSettings): ExportQueue {
   return new Queue(settings);
 }
 
-/** A message that came from disk: its place in memory is bounded by the sends in flight. */
-interface Replay {
-  readonly record: SpooledRecord;
-  readonly own: boolean;
-}
-
 interface Latest {
   readonly message: OutboundMessage;
   readonly slot: string;
@@ -134,8 +111,8 @@ interface Latest {
 class Queue implements ExportQueue {
   readonly #exporter: Exporter;
   readonly #settings: ExportQueueSettings;
-  readonly #timers: QueueTimers;
-  readonly #wallMs: () => number;
+  readonly #timers: Timers;
+  readonly #backoff: Backoff;
   readonly #ageMaxMs: number;
   readonly #spool: QueueSpool | undefined;
 
@@ -143,11 +120,10 @@ class Queue implements ExportQueue {
   readonly #inFlight = new Set<Batch>();
   readonly #latest = new Map<string, Latest>();
   #latestInFlight = false;
-  /** Taken from the spool and failed: first to be tried again. */
-  #replaysWaiting: Replay[] = [];
-  #replaysInFlight = 0;
-  #taking = false;
+  readonly #replays: Replays | undefined;
   #spilling: Promise<void> | undefined;
+  /** The one that is being written to disk. */
+  #onItsWay: Batch | undefined;
   #spillAgainAtMs = -Infinity;
 
   emitted = 0;
@@ -163,9 +139,6 @@ class Queue implements ExportQueue {
   queuedItems = 0;
   queuedBytes = 0;
 
-  /** Failures since the last success; above 0 only one message at a time is tried. */
-  #failures = 0;
-  #cancelPause: (() => void) | undefined;
   #loggedAtMs = -Infinity;
   #draining = false;
   #onIdle: (() => void) | undefined;
@@ -174,10 +147,26 @@ class Queue implements ExportQueue {
     this.#exporter = settings.exporter;
     this.#settings = settings;
     this.#timers = settings.timers ?? realTimers;
-    this.#wallMs = settings.wallMs ?? Date.now;
     this.#ageMaxMs = settings.ageMaxMs ?? Infinity;
-    this.#spool = settings.spool;
     this.#waiting = new Waiting(settings.mergedBytesMax);
+    this.#backoff = new Backoff({
+      baseMs: settings.retryBaseMs,
+      maxMs: settings.retryMaxMs,
+      timers: this.#timers,
+      onOver: () => this.#pump(),
+    });
+    this.#spool = settings.spool;
+    this.#replays =
+      settings.spool &&
+      new Replays({
+        spool: settings.spool,
+        ageMaxMs: this.#ageMaxMs,
+        wallMs: settings.wallMs ?? Date.now,
+        send: (message, sent, failed) => this.#send(message, sent, failed),
+        onEmitted: (items) => (this.emitted += items),
+        onDropped: (items, reason) => (this.dropped[reason] += items),
+        onChange: () => this.#pump(),
+      });
   }
 
   get spooledItems(): number {
@@ -226,9 +215,10 @@ class Queue implements ExportQueue {
 
   async drain(deadlineMs: number): Promise<void> {
     this.#draining = true;
+    // The time is for what has no place on disk yet.
+    this.#replays?.stop();
     // A pause from earlier failures must not eat the time that is left.
-    this.#cancelPause?.();
-    this.#cancelPause = undefined;
+    this.#backoff.endPause();
     this.#pump();
     if (this.#busy()) {
       await new Promise<void>((resolve) => {
@@ -245,8 +235,8 @@ class Queue implements ExportQueue {
   }
 
   close(): void {
-    this.#cancelPause?.();
-    this.#cancelPause = undefined;
+    this.#backoff.endPause();
+    this.#replays?.stop();
     this.#draining = true;
   }
 
@@ -272,9 +262,9 @@ class Queue implements ExportQueue {
   }
 
   #pump(): void {
-    if (this.#cancelPause !== undefined) return;
+    if (this.#backoff.isPausing) return;
     this.#dropOld();
-    const most = this.#failures > 0 ? 1 : this.#exporter.concurrency;
+    const most = this.#backoff.failures > 0 ? 1 : this.#exporter.concurrency;
     while (this.#sends() < most && this.#sendNext(most)) {
       // One after the other, until all places are taken or nothing is left.
     }
@@ -282,8 +272,8 @@ class Queue implements ExportQueue {
   }
 
   #sends(): number {
-    const { size } = this.#inFlight;
-    return size + this.#replaysInFlight + (this.#taking ? 1 : 0) + (this.#latestInFlight ? 1 : 0);
+    const replays = this.#replays?.places ?? 0;
+    return this.#inFlight.size + replays + (this.#latestInFlight ? 1 : 0);
   }
 
   /** Sends one thing; false when there is none. `most`: sends at once, now. */
@@ -295,9 +285,7 @@ class Queue implements ExportQueue {
       this.#sendLatest(latest);
       return true;
     }
-    // What comes from disk gets half of the places, so that neither it nor what is new stands still.
-    const replays = this.#replaysInFlight + (this.#taking ? 1 : 0);
-    if ((replays < most / 2 || this.#waiting.length === 0) && this.#replayNext()) return true;
+    if (this.#isTurnOfReplays(most) && this.#replays?.begin() === true) return true;
     const batch = this.#waiting.next();
     if (batch === undefined) return false;
     this.#inFlight.add(batch);
@@ -305,34 +293,11 @@ class Queue implements ExportQueue {
     return true;
   }
 
-  #replayNext(): boolean {
-    // At the end the time is for what has no place on disk yet; and a probe is what is in memory.
-    if (this.#draining || this.#spool === undefined) return false;
-    if (this.#failures > 0 && this.#waiting.length > 0) return false;
-    const replay = this.#replaysWaiting.shift();
-    if (replay !== undefined) {
-      this.#sendReplay(replay);
-      return true;
-    }
-    if (this.#taking || !this.#spool.hasUnread) return false;
-    this.#taking = true;
-    void this.#take(this.#spool);
-    return true;
-  }
-
-  async #take(spool: QueueSpool): Promise<void> {
-    const taken = await spool.take();
-    this.#taking = false;
-    if (taken?.kind === 'damaged') this.dropped.spool_damaged += taken.items;
-    else if (taken?.kind === 'handed_on') this.emitted += taken.items;
-    else if (taken?.kind === 'message') {
-      const { record, own } = taken;
-      if (this.#draining) this.#replaysWaiting.push({ record, own });
-      else if (this.#wallMs() - record.writtenAtMs > this.#ageMaxMs)
-        this.#settleReplay({ record, own }, record.items, 'deadline');
-      else this.#sendReplay({ record, own });
-    }
-    this.#pump();
+  /** Half of the places are for what comes from disk: neither it nor what is new stands still. */
+  #isTurnOfReplays(most: number): boolean {
+    if (this.#waiting.length === 0) return true;
+    // A probe is what is in memory: it has no other place.
+    return this.#backoff.failures === 0 && (this.#replays?.places ?? 0) < most / 2;
   }
 
   #sendBatch(batch: Batch): void {
@@ -358,30 +323,6 @@ class Queue implements ExportQueue {
     );
   }
 
-  #sendReplay(replay: Replay): void {
-    this.#replaysInFlight++;
-    this.#send(
-      replay.record,
-      () => {
-        this.#replaysInFlight--;
-        this.#settleReplay(replay, 0, 'refused');
-      },
-      (failure) => {
-        this.#replaysInFlight--;
-        if (failure.retryable) this.#replaysWaiting.push(replay);
-        else this.#settleReplay(replay, failure.items, failure.reason);
-      },
-    );
-  }
-
-  #settleReplay({ record, own }: Replay, dropped: number, reason: DropReason): void {
-    if (own) {
-      this.emitted += record.items - dropped;
-      this.dropped[reason] += dropped;
-    }
-    void this.#spool?.settle(record, dropped, reason);
-  }
-
   #sendLatest(latest: Latest): void {
     this.#latestInFlight = true;
     this.#send(
@@ -398,7 +339,7 @@ class Queue implements ExportQueue {
     );
   }
 
-  #send(message: OutboundMessage, sent: () => void, failed: (failure: Failure) => void): void {
+  #send(message: OutboundMessage, sent: () => void, failed: (failure: SendFailure) => void): void {
     let sending: Promise<void>;
     try {
       sending = this.#exporter.send(message);
@@ -407,37 +348,19 @@ class Queue implements ExportQueue {
     }
     sending.then(
       () => {
-        this.#failures = 0;
-        // It answers again: no reason to wait for the end of a pause.
-        this.#cancelPause?.();
-        this.#cancelPause = undefined;
+        this.#backoff.succeed();
         sent();
         this.#pump();
       },
       (error: unknown) => {
-        const failure = failureOf(error, message.items);
+        const failure = judgeFailure(error, message.items);
         this.#complain(failure.retryable, error);
         failed(failure);
-        if (failure.retryable) this.#pause(failure.retryAfterS);
+        if (failure.retryable) this.#backoff.fail(failure.retryAfterS);
         this.#pump();
         this.#spill();
       },
     );
-  }
-
-  #pause(retryAfterS: number | undefined): void {
-    this.#failures++;
-    if (this.#cancelPause !== undefined) return;
-    const { retryBaseMs = RETRY_BASE_MS, retryMaxMs = RETRY_MAX_MS } = this.#settings;
-    const exponent = Math.min(this.#failures - 1, 16);
-    const backoffMs = Math.min(retryMaxMs, retryBaseMs * 2 ** exponent);
-    // Half fixed, half random: proxies that lost the same collector do not come back in step.
-    const jitteredMs = backoffMs * (0.5 + this.#timers.random() / 2);
-    const askedMs = Math.min(RETRY_AFTER_MAX_MS, (retryAfterS ?? 0) * 1000);
-    this.#cancelPause = this.#timers.after(Math.max(jitteredMs, askedMs), () => {
-      this.#cancelPause = undefined;
-      this.#pump();
-    });
   }
 
   #dropOld(): void {
@@ -464,7 +387,12 @@ class Queue implements ExportQueue {
     while (this.#isHalfFull() && !this.#draining) {
       const batch = this.#waiting.next();
       if (batch === undefined) return;
-      if (await spool.append(batch.message)) {
+      this.#onItsWay = batch;
+      const stored = await spool.append(batch.message);
+      // At the end of the process it may have been given up meanwhile.
+      if (this.#onItsWay === undefined) return;
+      this.#onItsWay = undefined;
+      if (stored) {
         this.#forget(batch);
         continue;
       }
@@ -482,18 +410,26 @@ class Queue implements ExportQueue {
   /** To disk with all that is in memory, as far as time and disk allow; the rest is dropped. */
   async #spoolTheRest(): Promise<void> {
     const spool = this.#spool;
+    let giveUp: () => void = () => undefined;
     const time = { isUp: false };
-    const cancel = this.#timers.after(SPILL_AT_END_MS, () => (time.isUp = true));
-    await this.#spilling;
-    const rest = [...this.#inFlight, ...this.#waiting.takeAll()];
+    const late = new Promise<void>((resolve) => {
+      giveUp = this.#timers.after(SPILL_AT_END_MS, () => {
+        time.isUp = true;
+        resolve();
+      });
+    });
+    await Promise.race([this.#spilling, late]);
+    const onItsWay = this.#onItsWay === undefined ? [] : [this.#onItsWay];
+    this.#onItsWay = undefined;
+    const rest = [...onItsWay, ...this.#inFlight, ...this.#waiting.takeAll()];
     // Answers that still come find their message gone and change nothing.
     this.#inFlight.clear();
     for (const batch of rest) {
-      const stored = spool !== undefined && !time.isUp && (await spool.append(batch.message));
-      if (stored) this.#forget(batch);
+      const storing = time.isUp || spool === undefined ? false : spool.append(batch.message);
+      if ((await Promise.race([storing, late])) === true) this.#forget(batch);
       else this.#drop(batch, 'shutdown');
     }
-    cancel();
+    giveUp();
   }
 
   #complain(retryable: boolean, error: unknown): void {
@@ -511,25 +447,4 @@ class Queue implements ExportQueue {
       },
     );
   }
-}
-
-/** What a rejected send means for its message. */
-interface Failure {
-  readonly retryable: boolean;
-  readonly retryAfterS: number | undefined;
-  /** Why `items` of the message are dropped, when it is not retryable. */
-  readonly reason: DropReason;
-  readonly items: number;
-}
-
-function failureOf(error: unknown, items: number): Failure {
-  // What is not an AzimuthError is a fault of the exporter: trying again for ever cannot help.
-  const known = error instanceof AzimuthError ? error : undefined;
-  return {
-    retryable: known?.retryable ?? false,
-    retryAfterS: known?.retryAfterS,
-    reason: known?.code === 'AZ_EXPORT_TOO_LARGE' ? 'too_large' : 'refused',
-    // An exporter may have delivered all but some of them.
-    items: Math.min(known?.refusedItems ?? items, items),
-  };
 }

@@ -17,7 +17,7 @@ import { monotonicMs } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { Exporter, OutboundMessage, Signal } from '../exporter.ts';
 import type { KafkaClient } from './kafka-client.ts';
-import { splitMessage, type Part } from './otlp-split.ts';
+import { splitMessage, type Part } from '../otlp-split.ts';
 
 export interface KafkaExporterSettings {
   /** Owned by the exporter from now on: `close()` closes it. */

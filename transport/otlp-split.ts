@@ -9,7 +9,7 @@
  * resource and scope of its items, byte for byte. Order is kept. Our own messages are below the
  * limit as the span writer makes them; this is for those that are not.
  */
-import { putVarint, varintLength, WireCursor } from '../../telemetry/protobuf.ts';
+import { putVarint, varintLength, WireCursor } from '../telemetry/protobuf.ts';
 
 export interface Part {
   readonly body: Buffer;

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { OtlpError } from '../../../../telemetry/protobuf.ts';
-import { splitMessage } from '../../../../transport/kafka/otlp-split.ts';
-import { spansOf, tracesOf, type SpanSpec } from '../../../helpers/otlp-proto.ts';
-import { seededRandom } from '../../../helpers/prng.ts';
+import { OtlpError } from '../../../telemetry/protobuf.ts';
+import { splitMessage } from '../../../transport/otlp-split.ts';
+import { spansOf, tracesOf, type SpanSpec } from '../../helpers/otlp-proto.ts';
+import { seededRandom } from '../../helpers/prng.ts';
 
 const fixture = (name: string): Buffer =>
-  readFileSync(new URL(`../../../fixtures/kafka/${name}.bin`, import.meta.url));
+  readFileSync(new URL(`../../fixtures/kafka/${name}.bin`, import.meta.url));
 
 describe('splitMessage', () => {
   it('returns a message that fits as it is, without looking into it', () => {
