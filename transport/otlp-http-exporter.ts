@@ -1,10 +1,10 @@
 /**
  * OTLP over HTTP with protobuf bodies: POST to /v1/traces and /v1/logs of one endpoint, on kept
  * connections, plain or over TLS, with a token where one is given. Sits behind the export queue.
- * Does not retry and does not split; it only says whether trying again can help: connection errors,
- * a missed deadline, 429, 502, 503 and 504 may (OTLP 1.x, "Retryable Response Codes"), and so may
- * 401 and 403, which say nothing about the message and pass when somebody corrects the token; every
- * other status is a refusal. The token is in no message of an error.
+ * Does not retry; it only says whether trying again can help: connection errors, a missed deadline,
+ * 429, 502, 503 and 504 may (OTLP 1.x, "Retryable Response Codes"), and so may 401 and 403, which
+ * say nothing about the message and pass when somebody corrects the token. After a 413 the halves
+ * are sent. Every other status is a refusal. The token is in no message of an error.
  */
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
@@ -12,6 +12,7 @@ import { AzimuthError } from '../runtime/errors.ts';
 import type { TlsFiles } from '../runtime/tls-files.ts';
 import { compress, type Compression } from './compression.ts';
 import type { Exporter, Signal } from './exporter.ts';
+import { PartSender } from './part-sender.ts';
 
 /** Time for one POST, from its start to the end of the answer. The OTLP default is 10 s. */
 const POST_DEADLINE_MS = 10_000;
@@ -55,6 +56,8 @@ export function createOtlpHttpExporter(settings: OtlpHttpSettings): Exporter {
     : new HttpAgent(agentSettings);
   const request = secure ? httpsRequest : httpRequest;
 
+  // No limit until the other side shows that it has one.
+  const parts = new PartSender(Infinity);
   const compression = settings.compression ?? 'none';
   const headers: Record<string, string> = {
     'content-type': 'application/x-protobuf',
@@ -99,7 +102,10 @@ export function createOtlpHttpExporter(settings: OtlpHttpSettings): Exporter {
   return {
     name: 'otlp_http',
     concurrency,
-    send: async (message) => post(message.signal, await compress(message.body, compression)),
+    send: (message) =>
+      parts.send(message, async ({ body }) =>
+        post(message.signal, await compress(body, compression)),
+      ),
     close: () => {
       agent.destroy();
       return Promise.resolve();
@@ -121,6 +127,7 @@ function judge(answer: IncomingMessage, text: string, endpoint: string): Azimuth
   if (status >= 200 && status < 300) return undefined;
   const printable = text.replace(/[^\x21-\x7e]+/g, ' ').trim();
   const detail = `${endpoint}: status ${status}${printable === '' ? '' : ': ' + printable}`;
+  if (status === 413) return new AzimuthError('AZ_EXPORT_TOO_LARGE', detail);
   if (!RETRYABLE.has(status)) return new AzimuthError('AZ_EXPORT_REFUSED', detail);
   return new AzimuthError('AZ_EXPORT_FAILED', detail, {
     retryAfterS: parseRetryAfter(answer.headers['retry-after'], Date.now()),

@@ -17,7 +17,8 @@ import { monotonicMs } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { Exporter, OutboundMessage, Signal } from '../exporter.ts';
 import type { KafkaClient } from './kafka-client.ts';
-import { splitMessage, type Part } from '../otlp-split.ts';
+import type { Part } from '../otlp-split.ts';
+import { PartSender } from '../part-sender.ts';
 
 export interface KafkaExporterSettings {
   /** Owned by the exporter from now on: `close()` closes it. */
@@ -52,21 +53,12 @@ interface PartitionState {
 /** What is known of one topic. */
 interface Lane {
   readonly topic: string;
-  /** Largest value; smaller once the broker refused one of more items. */
-  valueBytesMax: number;
   partitions: PartitionState[];
   cursor: number;
   /** Sends that wait for a free partition, first come first served. */
   readonly waiting: (() => void)[];
   lookup: Promise<void> | undefined;
   lookedUpAtMs: number;
-}
-
-/** What is left of a message whose send was rejected, so that a retry sends only that. */
-interface Progress {
-  readonly parts: Part[];
-  refusedItems: number;
-  refusal: AzimuthError | undefined;
 }
 
 export function createKafkaExporter(settings: KafkaExporterSettings): Exporter {
@@ -79,7 +71,7 @@ class KafkaExporter implements Exporter {
   readonly #log: Log;
   readonly #nowMs: () => number;
   readonly #lanes: Record<Signal, Lane>;
-  readonly #progress = new WeakMap<OutboundMessage, Progress>();
+  readonly #parts: PartSender;
   #connecting: Promise<void> | undefined;
   #closed = false;
 
@@ -87,9 +79,9 @@ class KafkaExporter implements Exporter {
     this.#client = settings.client;
     this.#log = settings.log.with({ exporter: 'kafka' });
     this.#nowMs = settings.nowMs ?? monotonicMs;
+    this.#parts = new PartSender(settings.valueBytesMax ?? VALUE_BYTES_MAX);
     const lane = (topic: string): Lane => ({
       topic,
-      valueBytesMax: settings.valueBytesMax ?? VALUE_BYTES_MAX,
       partitions: [],
       cursor: 0,
       waiting: [],
@@ -122,37 +114,9 @@ class KafkaExporter implements Exporter {
    * not be sent (sending the same message object again sends only what is left), and final when
    * items of it are larger than Kafka takes: `refusedItems` says how many, the others were sent.
    */
-  async send(message: OutboundMessage): Promise<void> {
+  send(message: OutboundMessage): Promise<void> {
     const lane = this.#lanes[message.signal];
-    const progress = this.#progress.get(message) ?? {
-      parts: this.#split(message, lane),
-      refusedItems: 0,
-      refusal: undefined,
-    };
-    this.#progress.set(message, progress);
-    for (let part = progress.parts[0]; part !== undefined; part = progress.parts[0]) {
-      try {
-        await this.#sendPart(lane, part);
-      } catch (error) {
-        if (!(error instanceof AzimuthError) || error.retryable) throw error;
-        if (error.code === 'AZ_EXPORT_TOO_LARGE' && part.items > 1) {
-          lane.valueBytesMax = Math.min(lane.valueBytesMax, Math.ceil(part.body.length / 2));
-          progress.parts.splice(0, 1, ...this.#split(part, lane));
-          continue;
-        }
-        progress.refusedItems += part.items;
-        progress.refusal = error;
-      }
-      progress.parts.shift();
-    }
-    this.#progress.delete(message);
-    if (progress.refusedItems > 0) {
-      throw new AzimuthError(
-        progress.refusal?.code ?? 'AZ_EXPORT_REFUSED',
-        progress.refusal?.message,
-        { cause: progress.refusal, refusedItems: progress.refusedItems },
-      );
-    }
+    return this.#parts.send(message, (part) => this.#sendPart(lane, part));
   }
 
   async close(): Promise<void> {
@@ -160,18 +124,6 @@ class KafkaExporter implements Exporter {
     for (const lane of Object.values(this.#lanes))
       for (const wake of lane.waiting.splice(0)) wake();
     await this.#client.close();
-  }
-
-  #split({ body, items }: Omit<OutboundMessage, 'signal'>, lane: Lane): Part[] {
-    try {
-      return splitMessage(body, items, lane.valueBytesMax);
-    } catch (error) {
-      throw new AzimuthError(
-        'AZ_EXPORT_REFUSED',
-        `a message over ${lane.valueBytesMax} bytes could not be split: ${messageOf(error)}`,
-        { cause: error },
-      );
-    }
   }
 
   async #sendPart(lane: Lane, part: Part): Promise<void> {
