@@ -120,6 +120,7 @@ class Queue implements ExportQueue {
   readonly #inFlight = new Set<Batch>();
   readonly #latest = new Map<string, Latest>();
   #latestInFlight = false;
+  #replayedLast = false;
   readonly #replays: Replays | undefined;
   #spilling: Promise<void> | undefined;
   /** The one that is being written to disk. */
@@ -285,7 +286,8 @@ class Queue implements ExportQueue {
       this.#sendLatest(latest);
       return true;
     }
-    if (this.#isTurnOfReplays(most) && this.#replays?.begin() === true) return true;
+    this.#replayedLast = this.#isTurnOfReplays(most) && this.#replays?.begin() === true;
+    if (this.#replayedLast) return true;
     const batch = this.#waiting.next();
     if (batch === undefined) return false;
     this.#inFlight.add(batch);
@@ -293,11 +295,15 @@ class Queue implements ExportQueue {
     return true;
   }
 
-  /** Half of the places are for what comes from disk: neither it nor what is new stands still. */
+  /**
+   * Half of the places are for what comes from disk, of a single place every second turn: neither
+   * it nor what is new stands still.
+   */
   #isTurnOfReplays(most: number): boolean {
     if (this.#waiting.length === 0) return true;
     // A probe is what is in memory: it has no other place.
-    return this.#backoff.failures === 0 && (this.#replays?.places ?? 0) < most / 2;
+    if (this.#backoff.failures > 0) return false;
+    return most === 1 ? !this.#replayedLast : (this.#replays?.places ?? 0) < most / 2;
   }
 
   #sendBatch(batch: Batch): void {
