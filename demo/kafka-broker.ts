@@ -29,13 +29,27 @@ export interface KafkaSettings {
   readonly dir?: string;
   /** Client port; default: a free one. */
   readonly port?: number;
+  /** A second listener over TLS, with client certificates and SASL, beside the plain one. */
+  readonly secure?: KafkaSecurity;
   /** Folder for the jars; default: $AZIMUTH_KAFKA_LIBS, else .azimuth/kafka-libs of the project. */
   readonly libs?: string;
+}
+
+export interface KafkaSecurity {
+  /** PEM file: the broker's private key (PKCS 8), and its certificate with its chain. */
+  readonly keystore: string;
+  /** PEM file: the authority of the certificates that clients must have. */
+  readonly truststore: string;
+  /** Who may come in, by PLAIN and by SCRAM. */
+  readonly user: string;
+  readonly password: string;
 }
 
 export interface RunningKafka {
   /** `host:port` of the broker, as a client wants it. */
   readonly brokers: readonly string[];
+  /** The same for the secure listener; empty without one. */
+  readonly secureBrokers: readonly string[];
   readonly dir: string;
   /** Process id while it runs. */
   pid(): number | undefined;
@@ -73,7 +87,12 @@ export async function startKafka(settings: KafkaSettings = {}): Promise<RunningK
   mkdirSync(dir, { recursive: true });
   const port = settings.port ?? (await freePort());
   const config = join(dir, 'server.properties');
-  await writeFile(config, properties(join(dir, 'data'), port, await freePort()));
+  const { secure } = settings;
+  const securePort = secure === undefined ? undefined : await freePort();
+  await writeFile(
+    config,
+    properties(join(dir, 'data'), port, await freePort(), secure, securePort),
+  );
   const java = (...args: string[]): string[] => [
     '-Xms64m',
     '-Xmx256m',
@@ -91,6 +110,10 @@ export async function startKafka(settings: KafkaSettings = {}): Promise<RunningK
   const logFile = join(dir, 'broker.log');
   if (!existsSync(join(dir, 'data', 'meta.properties'))) {
     const format = ['format', '--standalone', '-t', CLUSTER_ID, '-c', config];
+    for (const mechanism of secure === undefined ? [] : SCRAM) {
+      const { user, password } = secure!;
+      format.push('--add-scram', `${mechanism}=[name=${user},password=${password}]`);
+    }
     await run('java', java('kafka.tools.StorageTool', ...format), logFile);
   }
 
@@ -107,6 +130,7 @@ export async function startKafka(settings: KafkaSettings = {}): Promise<RunningK
   };
   const kafka: RunningKafka = {
     brokers: [`127.0.0.1:${port}`],
+    secureBrokers: securePort === undefined ? [] : [`127.0.0.1:${securePort}`],
     dir,
     pid: () => child?.pid,
     async start() {
@@ -180,8 +204,17 @@ const POM = `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.
 </dependencies></project>
 `;
 
-function properties(dataDir: string, port: number, controllerPort: number): string {
-  const listeners = `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`;
+const SCRAM = ['SCRAM-SHA-256', 'SCRAM-SHA-512'];
+
+function properties(
+  dataDir: string,
+  port: number,
+  controllerPort: number,
+  secure: KafkaSecurity | undefined,
+  securePort: number | undefined,
+): string {
+  const secureListener = securePort === undefined ? '' : `,SASL_SSL://127.0.0.1:${securePort}`;
+  const listeners = `PLAINTEXT://127.0.0.1:${port}${secureListener},CONTROLLER://127.0.0.1:${controllerPort}`;
   return `process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:${controllerPort}
@@ -189,7 +222,7 @@ listeners=${listeners}
 advertised.listeners=${listeners}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT
 log.dirs=${dataDir}
 auto.create.topics.enable=false
 offsets.topic.replication.factor=1
@@ -208,6 +241,19 @@ num.io.threads=2
 log.cleaner.dedupe.buffer.size=2097152
 log.segment.bytes=67108864
 log.retention.bytes=536870912
+${secure === undefined ? '' : secureProperties(secure)}`;
+}
+
+function secureProperties({ keystore, truststore, user, password }: KafkaSecurity): string {
+  const listener = 'listener.name.sasl_ssl';
+  const jaas = 'org.apache.kafka.common.security';
+  return `sasl.enabled.mechanisms=${['PLAIN', ...SCRAM].join(',')}
+${listener}.plain.sasl.jaas.config=${jaas}.plain.PlainLoginModule required user_${user}="${password}";
+${SCRAM.map((mechanism) => `${listener}.${mechanism.toLowerCase()}.sasl.jaas.config=${jaas}.scram.ScramLoginModule required;\n`).join('')}${listener}.ssl.client.auth=required
+ssl.keystore.type=PEM
+ssl.keystore.location=${keystore}
+ssl.truststore.type=PEM
+ssl.truststore.location=${truststore}
 `;
 }
 
