@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { silentLog } from '../../../runtime/log.ts';
 import type { Exporter } from '../../../transport/exporter.ts';
 import { createKafkaClient } from '../../../transport/kafka/kafka-client.ts';
@@ -84,6 +85,57 @@ describe('KafkaExporter on a real broker', function () {
         .sort(),
       specs.map(({ service, name }) => `${service} ${name}`).sort(),
     );
+  });
+
+  for (const compression of ['none', 'gzip', 'zstd'] as const) {
+    it(`writes record batches with compression ${compression} that kcat reads`, async function () {
+      requireKcat(this);
+      const topics = await kafka.topics(1);
+      const client = createKafkaClient({
+        brokers: kafka.brokers,
+        compression,
+        clientId: 'test',
+        log: silentLog,
+      });
+      exporter = createKafkaExporter({ client, topics, log: silentLog });
+      const bodies = [10, 2_000].map((count) =>
+        tracesOf(
+          Array.from({ length: count }, (_, i) => ({
+            service: 'edge',
+            name: `GET /products/${i}`,
+            padding: 50,
+          })),
+        ),
+      );
+      for (const body of bodies) await exporter.send({ signal: 'traces', body, items: 1 });
+      assert.deepEqual(
+        readTopic(kafka, topics.traces).map(({ value }) => value),
+        bodies,
+      );
+    });
+  }
+
+  it('counts a single span that no record batch takes, and sends the others of its message', async function () {
+    requireKcat(this);
+    const topics = await kafka.topics(1);
+    const client = createKafkaClient({ brokers: kafka.brokers, clientId: 'test', log: silentLog });
+    exporter = createKafkaExporter({ client, topics, log: silentLog });
+    // The limit holds after compression: one shrinks below it, random bytes do not.
+    const body = tracesOf([
+      { service: 'edge', name: 'small-1', padding: 10 },
+      { service: 'edge', name: 'shrinks', padding: 2_000_000 },
+      { service: 'edge', name: randomBytes(1_500_000).toString('base64'), padding: 0 },
+      { service: 'edge', name: 'small-2', padding: 10 },
+    ]);
+    await assert.rejects(exporter.send({ signal: 'traces', body, items: 4 }), {
+      code: 'AZ_EXPORT_TOO_LARGE',
+      retryable: false,
+      refusedItems: 1,
+    });
+    const names = readTopic(kafka, topics.traces)
+      .flatMap(({ value }) => spansOf(value))
+      .map(({ name }) => name);
+    assert.deepEqual(names, ['small-1', 'shrinks', 'small-2']);
   });
 
   it('says retryable and what to do when the topic does not exist', async () => {
