@@ -100,6 +100,7 @@ export interface TestLedger {
   readonly finished: number;
   /** Default: all that were not dropped. */
   readonly emitted?: number;
+  readonly spooled?: number;
   readonly dropped?: Readonly<Record<string, number>>;
   readonly closing?: boolean;
   readonly cpuNs?: number;
@@ -109,18 +110,19 @@ export async function insertLedger(store: StoreClient, ledger: TestLedger): Prom
   const dropped = Object.entries(ledger.dropped ?? {});
   const sum = dropped.reduce((n, [, hops]) => n + hops, 0);
   await store.command(
-    `INSERT INTO ledgers (Timestamp, Proxy, Role, BootId, LastSeq, HopsFinished, Emitted, Dropped, CpuNs, Closing)
+    `INSERT INTO ledgers (Timestamp, Proxy, Role, BootId, LastSeq, HopsFinished, Emitted, Dropped, Spooled, CpuNs, Closing)
      SELECT fromUnixTimestamp64Milli({at:Int64}), {proxy:String}, {role:String}, {boot:String},
        {finished:UInt64}, {finished:UInt64}, {emitted:UInt64},
        CAST(arrayZip({reasons:Array(String)}, {hops:Array(UInt64)}), 'Map(String, UInt64)'),
-       {cpu:UInt64}, {closing:UInt8}`,
+       {spooled:UInt64}, {cpu:UInt64}, {closing:UInt8}`,
     {
       at: ledger.atMs,
       proxy: ledger.proxy ?? 'edge',
       role: ledger.role ?? 'gateway',
       boot: ledger.boot,
       finished: ledger.finished,
-      emitted: ledger.emitted ?? ledger.finished - sum,
+      emitted: ledger.emitted ?? ledger.finished - sum - (ledger.spooled ?? 0),
+      spooled: ledger.spooled ?? 0,
       reasons: dropped.map(([reason]) => reason),
       hops: dropped.map(([, hops]) => hops),
       cpu: ledger.cpuNs ?? ledger.finished * 41_000,

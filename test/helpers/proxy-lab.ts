@@ -185,6 +185,7 @@ export interface LabSettings {
   readonly endpoints?: Cluster['endpoints'];
   readonly pathMode?: 'template' | 'hash' | 'keep';
   readonly exporter?: Exporter;
+  readonly telemetry?: Partial<ProxyPart['telemetry']>;
 }
 
 export class ProxyLab {
@@ -334,6 +335,7 @@ export class ProxyLab {
         queue_hops_max: 100_000,
         age_max_ms: 86_400_000,
         spool: { bytes_max: 0 },
+        ...this.#settings.telemetry,
       },
       listeners: [
         {

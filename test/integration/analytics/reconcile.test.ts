@@ -28,9 +28,9 @@ function hopsOf(
 
 /** The sum that must hold for every boot. */
 function assertSum(boot: BootAccount): void {
-  const { stored, dropped_total, in_flight, lost_at_end, unexplained, twins } = boot;
+  const { stored, dropped_total, in_flight, spooled, lost_at_end, unexplained, twins } = boot;
   assert.equal(
-    stored - twins + dropped_total + in_flight + lost_at_end + unexplained,
+    stored - twins + dropped_total + in_flight + spooled + lost_at_end + unexplained,
     boot.finished,
     `sum of ${boot.boot_id}`,
   );
@@ -189,6 +189,40 @@ describe('reconcile', function () {
       [540, 540, 515, 25],
     );
     assert.equal(account.unexplained, 0);
+  });
+
+  it('calls what a process left on disk spooled, until its successor states that all is delivered', async () => {
+    const missing = (seq: number): boolean => seq > 300 && seq <= 400;
+    await insertHops(test.client, hopsOf('spooling', 500, missing));
+    await ledger('spooling', 5000, 500, { spooled: 100, closing: true });
+    const account = await accountOf('spooling');
+    assert.deepEqual(
+      [account.state, account.spooled, account.unexplained, account.lost_at_end],
+      ['closed', 100, 0, 0],
+    );
+    // Sixty arrived, forty were found damaged.
+    await insertHops(
+      test.client,
+      hopsOf('spooling', 360).filter(({ seq }) => seq! > 300),
+    );
+    const dropped = { spool_damaged: 40 };
+    await ledger('spooling', 20_000, 500, { dropped, closing: true });
+    const later = await accountOf('spooling');
+    assert.deepEqual(
+      [later.stored, later.spooled, later.dropped['spool_damaged'], later.unexplained],
+      [460, 0, 40, 0],
+    );
+  });
+
+  it('does not call more spooled than the ledger says, nor excuses a loss with it', async () => {
+    await insertHops(
+      test.client,
+      hopsOf('spooling2', 500, (seq) => seq > 300 && seq <= 400),
+    );
+    await ledger('spooling2', 5000, 500, { spooled: 60 });
+    const account = await accountOf('spooling2');
+    assert.equal(account.state, 'ended_without_closing_ledger');
+    assert.deepEqual([account.spooled, account.lost_at_end, account.unexplained], [60, 0, 40]);
   });
 
   it('does not take a loss before the queue for one at the end', async () => {
