@@ -396,8 +396,7 @@ class Queue implements ExportQueue {
       this.#onItsWay = batch;
       const stored = await spool.append(batch.message);
       // At the end of the process it may have been given up meanwhile.
-      if (this.#onItsWay === undefined) return;
-      this.#onItsWay = undefined;
+      if (this.#arrived() === undefined) return;
       if (stored) {
         this.#forget(batch);
         continue;
@@ -406,6 +405,13 @@ class Queue implements ExportQueue {
       this.#spillAgainAtMs = this.#timers.nowMs() + SPILL_PAUSE_MS;
       return;
     }
+  }
+
+  /** The one that was on its way to disk, which is not there any more. */
+  #arrived(): Batch | undefined {
+    const batch = this.#onItsWay;
+    this.#onItsWay = undefined;
+    return batch;
   }
 
   #isHalfFull(): boolean {
@@ -425,9 +431,12 @@ class Queue implements ExportQueue {
       });
     });
     await Promise.race([this.#spilling, late]);
-    const onItsWay = this.#onItsWay === undefined ? [] : [this.#onItsWay];
-    this.#onItsWay = undefined;
-    const rest = [...onItsWay, ...this.#inFlight, ...this.#waiting.takeAll()];
+    const onItsWay = this.#arrived();
+    const rest = [
+      ...(onItsWay === undefined ? [] : [onItsWay]),
+      ...this.#inFlight,
+      ...this.#waiting.takeAll(),
+    ];
     // Answers that still come find their message gone and change nothing.
     this.#inFlight.clear();
     for (const batch of rest) {

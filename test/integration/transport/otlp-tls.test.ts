@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer, type ServerOptions } from 'node:https';
-import type { AddressInfo } from 'node:net';
-import type { TLSSocket } from 'node:tls';
+import type { AddressInfo, Socket } from 'node:net';
+import { TLSSocket, type PeerCertificate } from 'node:tls';
 import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import { readTlsFiles } from '../../../runtime/tls-files.ts';
 import type { OutboundMessage } from '../../../transport/exporter.ts';
@@ -23,6 +23,13 @@ interface Received {
   readonly body: Buffer;
   /** Common name of the client's certificate. */
   readonly client: string | undefined;
+}
+
+/** Common name of the client's certificate; undefined when it showed none. */
+function nameOf(socket: Socket): string | undefined {
+  assert.ok(socket instanceof TLSSocket);
+  const certificate: Partial<PeerCertificate> = socket.getPeerCertificate();
+  return certificate.subject?.CN?.toString();
 }
 
 describe('OtlpHttpExporter over TLS', () => {
@@ -49,8 +56,7 @@ describe('OtlpHttpExporter over TLS', () => {
             authorization: req.headers.authorization,
             encoding: req.headers['content-encoding'],
             body: Buffer.concat(chunks),
-            client: (req.socket as TLSSocket).getPeerCertificate().subject?.CN as
-              string | undefined,
+            client: nameOf(req.socket),
           });
           res.end();
         });

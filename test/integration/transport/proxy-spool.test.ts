@@ -31,10 +31,10 @@ class Collector implements Exporter {
     if (this.isAway) return Promise.reject(new AzimuthError('AZ_EXPORT_FAILED', 'away'));
     if (message.signal === 'logs') {
       for (const { ledger, resource } of readLedgers(message.body))
-        this.ledgers.set(String(resource.get('azimuth.boot_id')), ledger);
+        this.ledgers.set(resource.get('azimuth.boot_id') as string, ledger);
     } else {
       for (const { resource, scopeSpans } of readTraces(message.body).resourceSpans) {
-        const boot = String(resource.attributes.get('azimuth.boot_id'));
+        const boot = resource.attributes.get('azimuth.boot_id') as string;
         const seqs = scopeSpans
           .flatMap(({ spans }) => spans)
           .map(({ attributes }) => decodeHop(attributes.get('azimuth.hop') as Uint8Array).seq);

@@ -556,7 +556,7 @@ describe('ExportQueue', () => {
       await bench.pass(5_000);
       bench.offer();
       await settled();
-      assert.ok(bench.queue.spooledItems > 2);
+      assert.equal(Math.sign(bench.queue.spooledItems - 2), 1, 'there is room again');
       await bench.okAll();
       assert.equal(bench.queue.emitted + bench.queue.dropped.queue_full, 22);
     });
