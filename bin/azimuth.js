@@ -19,7 +19,7 @@ if (newEnough) {
     stdio: 'inherit',
   });
   // A terminal sends Ctrl-C to the whole group; signals sent to us alone are handed on.
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR2']) {
     process.on(signal, () => signal !== 'SIGINT' && child.kill(signal));
   }
   child.on('exit', (code, signal) => process.exit(signal ? 1 : (code ?? 1)));

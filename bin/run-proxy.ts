@@ -1,20 +1,38 @@
 /**
  * What `azimuth gateway` and `azimuth sidecar` have in common: their part of the mesh file, the
- * exporter that it asks for, and a process that runs until a signal and ends with its ledger as the
- * last line on stderr.
+ * exporter that it asks for, and a proxy (one process, or a primary with its workers) that runs
+ * until a signal, follows its mesh file, and ends with its ledger as the last line on stderr.
+ *
+ *   SIGTERM, SIGINT  drain and end        SIGHUP  read the mesh file now
+ *   SIGUSR2          replace the workers, one at a time
  */
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { readMesh } from '../mesh/load.ts';
 import type { ProxyPart } from '../mesh/part.ts';
 import { proxyPart } from '../mesh/parts.ts';
-import { createProxy, ledgerJson } from '../proxy/process.ts';
-import { AzimuthError } from '../runtime/errors.ts';
+import { ledgerJson } from '../proxy/ledger-json.ts';
+import { createProxy, type Proxy, type RunningProxy } from '../proxy/process.ts';
+import { createPrimary } from '../proxy/workers/primary.ts';
+import { AzimuthError, messageOf } from '../runtime/errors.ts';
 import { Lifecycle, runUntilSignal } from '../runtime/lifecycle.ts';
 import { createLog, type Log } from '../runtime/log.ts';
 import { readTlsFiles } from '../runtime/tls-files.ts';
+import { watchFiles } from '../runtime/watch-files.ts';
+import type { Ledger } from '../telemetry/ledger.ts';
 import { LEDGER_EVENT } from '../telemetry/names.ts';
 import type { Exporter } from '../transport/exporter.ts';
 import { createOtlpHttpExporter } from '../transport/otlp-http-exporter.ts';
 import { meshFromArgs } from './mesh-option.ts';
+import { stateFolder } from './state-folder.ts';
+
+const WORKER = fileURLToPath(
+  new URL(
+    import.meta.url.endsWith('.ts') ? './proxy-worker.ts' : './proxy-worker.js',
+    import.meta.url,
+  ),
+);
 
 /** Runs the proxy of one role by command line arguments; resolves with the exit code. */
 export async function runProxy(
@@ -42,24 +60,62 @@ export async function runProxy(
     return 0;
   }
   const log = createLog({ fields: { process: role, name } });
-  const proxy = createProxy({ part, exporter: await createExporter(part, log), log });
-  const exitCode = await runUntilSignal(new Lifecycle(log).add(proxy), log);
-  const ledger = proxy.closingLedger;
-  if (ledger !== undefined) {
-    const line = { event: LEDGER_EVENT, proxy: name, boot_id: proxy.bootId, ...ledgerJson(ledger) };
-    process.stderr.write(JSON.stringify(line) + '\n');
-  }
+  const folder = stateFolder(part, mesh.file);
+  let single: Proxy | undefined;
+  let proxy: RunningProxy;
+  if (part.workers === 1) {
+    const exporter = await createExporter(part, log);
+    proxy = single = createProxy({ part, exporter, log, stateFolder: folder });
+  } else proxy = createPrimary({ part, script: WORKER, stateFolder: folder, log });
+  const meshFile = watchFiles({
+    files: [mesh.file, join(dirname(mesh.file), '.env')],
+    onChange: () => void reload(proxy, mesh.file, name, role, log),
+    log,
+  });
+  process.on('SIGHUP', () => void meshFile.now());
+  process.on('SIGUSR2', () => void proxy.restartWorkers());
+  const exitCode = await runUntilSignal(new Lifecycle(log).add(proxy).add(meshFile), log);
+  const ledger = single?.closingLedger;
+  if (single !== undefined && ledger !== undefined) writeClosingLedger(name, single.bootId, ledger);
   return exitCode;
+}
+
+/** Reads the mesh file anew; whatever is wrong with it, the proxy runs on as it is. */
+async function reload(
+  proxy: RunningProxy,
+  file: string,
+  name: string,
+  role: 'gateway' | 'sidecar',
+  log: Log,
+): Promise<void> {
+  try {
+    const { mesh, faults } = readMesh(file);
+    if (mesh === undefined) {
+      proxy.refuse(faults);
+      return;
+    }
+    for (const warning of mesh.warnings) log.warn(warning);
+    await proxy.reload(proxyPart(mesh, name, role));
+  } catch (error) {
+    proxy.refuse([messageOf(error)]);
+  }
+}
+
+/** The last statement of a process, where it is found also when nothing else could be reached. */
+export function writeClosingLedger(proxy: string, bootId: string, ledger: Ledger): void {
+  const line = { event: LEDGER_EVENT, proxy, boot_id: bootId, ...ledgerJson(ledger) };
+  process.stderr.write(JSON.stringify(line) + '\n');
 }
 
 function describe(part: ProxyPart): string {
   const listeners = part.listeners.map((l) => `${l.side} on ${l.host}:${l.port}`).join(', ');
   const { transport, otlp, kafka } = part.telemetry;
   const pipe = transport === 'otlp' ? `OTLP ${otlp.endpoint}` : `Kafka ${kafka.brokers.join(', ')}`;
-  return `${listeners}, admin on ${part.admin.host}:${part.admin.port}, telemetry to ${pipe}`;
+  const processes = part.workers === 1 ? '' : `, ${part.workers} workers`;
+  return `${listeners}${processes}, admin on ${part.admin.host}:${part.admin.port}, telemetry to ${pipe}`;
 }
 
-async function createExporter({ telemetry, name }: ProxyPart, log: Log): Promise<Exporter> {
+export async function createExporter({ telemetry, name }: ProxyPart, log: Log): Promise<Exporter> {
   const { otlp, kafka } = telemetry;
   if (telemetry.transport === 'otlp') {
     return createOtlpHttpExporter({ ...otlp, tls: otlp.tls && readTlsFiles(otlp.tls) });

@@ -167,6 +167,14 @@ const clientTls = z
 /** The same for ClickHouse's client, which knows no other name than the host of the url. */
 const storeTls = z.strictObject({ ca: file, ...certAndKey }).refine(bothOrNeither, ONE_OF_BOTH);
 
+const workers = z
+  .int('is not a whole number (write how many processes share the connections)')
+  .min(1, 'is less than 1 (write 1 or more)')
+  .max(64, 'is more than 64 (write 64 or less)')
+  // One process needs no other to hand it connections; a second pays from one full core on.
+  .default(1)
+  .describe('Processes that share the connections of its listeners; each needs a core.');
+
 const telemetry = z
   .strictObject({
     // Works with nothing installed; Kafka where a stack has it.
@@ -242,6 +250,13 @@ const telemetry = z
           .describe('Most bytes on disk for each proxy.'),
       })
       .prefault({}),
+    // Left out: memory of this machine, which survives every process but not the machine.
+    state_dir: text
+      .optional()
+      .describe(
+        'Folder of the counter files, by which a successor states what a killed process had ' +
+          'finished; relative to the folder of the mesh file. Default: in /dev/shm, else $TMPDIR.',
+      ),
   })
   .prefault({});
 
@@ -294,6 +309,7 @@ const gateway = z.strictObject({
   machine,
   listen: endpoint(DEFAULT_PORTS.gateway),
   admin: endpoint(DEFAULT_PORTS.admin),
+  workers,
   routes: z
     .array(
       z.strictObject({
@@ -347,6 +363,7 @@ const sidecar = z.strictObject({
     )
     .min(1, 'serves no workload (name at least one)'),
   admin: endpoint(DEFAULT_PORTS.admin),
+  workers,
 });
 
 const external = z.strictObject({

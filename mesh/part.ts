@@ -103,6 +103,8 @@ export interface TelemetryPart {
   readonly queue_hops_max: number;
   readonly age_max_ms: number;
   readonly spool: { readonly dir?: string | undefined; readonly bytes_max: number };
+  /** Folder of the counter files as it was written; absent: where bin/ decides. */
+  readonly state_dir?: string | undefined;
 }
 
 export interface ProxyPart {
@@ -111,7 +113,10 @@ export interface ProxyPart {
   readonly cluster: string;
   readonly name: string;
   readonly role: Exclude<ProxyRole, ''>;
+  /** Counts the configurations of a running proxy, from 1. */
   readonly generation: number;
+  /** Processes that share the connections, 1 or more. */
+  readonly workers: number;
   readonly listeners: readonly Listener[];
   readonly admin: Endpoint;
   readonly telemetry: TelemetryPart;

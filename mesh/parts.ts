@@ -124,6 +124,7 @@ export function proxyPart(mesh: Mesh, name: string, role?: 'gateway' | 'sidecar'
     role: gateway === undefined ? 'sidecar' : 'gateway',
     // The first configuration of this process; a reload counts on from here.
     generation: 1,
+    workers: owner.workers,
     listeners:
       gateway === undefined
         ? sidecarListeners(config, sidecar!)

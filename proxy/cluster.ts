@@ -10,7 +10,7 @@ import { UpstreamConnection, type Pool } from './upstream.ts';
 
 export class ClusterRuntime {
   readonly cluster: Cluster;
-  readonly #pools: readonly Pool[];
+  readonly #pools: readonly (Pool & { idleMax: number })[];
   readonly #requestsMax: number;
   #next = 0;
   #inFlight = 0;
@@ -55,10 +55,11 @@ export class ClusterRuntime {
     return new UpstreamConnection(this.#nextPool());
   }
 
-  /** Ends idle connections, when the process stops. */
+  /** Ends idle connections, and each busy one with its request: the cluster is not used again. */
   close(): void {
-    for (const { idle } of this.#pools) {
-      for (const connection of idle.splice(0)) connection.release(false);
+    for (const pool of this.#pools) {
+      pool.idleMax = 0;
+      for (const connection of pool.idle.splice(0)) connection.release(false);
     }
   }
 

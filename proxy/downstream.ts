@@ -88,10 +88,14 @@ export class DownstreamConnection implements Downstream, Deadlined {
     if (this.#phase === 'body') this.socket.resume();
   }
 
-  /** The process stops: an idle connection ends now, a busy one after its answer, a tunnel in order. */
+  /**
+   * The listener ends: a busy connection ends with its answer, a tunnel in order, an idle one soon.
+   * Not at once: the client may be sending, and a request that comes in time is answered, with
+   * `Connection: close`.
+   */
   drain(): void {
     this.#tunnel?.drain();
-    if (this.#phase === 'head' && !this.#exchange.active) this.socket.destroy();
+    if (this.#phase === 'head' && !this.#exchange.active) this.#idle();
   }
 
   /** The process does not wait any longer. */
@@ -116,7 +120,7 @@ export class DownstreamConnection implements Downstream, Deadlined {
     if (this.#phase === 'closed') return;
     if (outcome === 'keep') {
       this.#phase = 'head';
-      this.setDeadline('idle', this.#context.shared.limits.clientIdleTimeoutMs);
+      this.#idle();
       this.#next();
     } else if (outcome === 'close') this.#linger();
     else {
@@ -124,6 +128,12 @@ export class DownstreamConnection implements Downstream, Deadlined {
       // A reset: with a plain end, a body without length would look complete.
       this.socket.resetAndDestroy();
     }
+  }
+
+  #idle(): void {
+    const { shared, draining } = this.#context;
+    const { clientIdleTimeoutMs, drainIdleTimeoutMs } = shared.limits;
+    this.setDeadline('idle', draining ? drainIdleTimeoutMs : clientIdleTimeoutMs);
   }
 
   /** Goes on with a pipelined request, if one waits. */

@@ -78,7 +78,6 @@ export class Exchange implements UpstreamUser, RelayOwner {
     const { limits } = context.shared;
     this.#waits = new Waits(down, this.#meter, limits);
     this.#body = new RequestBody(down, this.#meter, this.#waits, limits.requestBodyBytes);
-    this.#record.configGeneration = context.shared.generation;
   }
 
   /** All of the request body was read. */
@@ -90,6 +89,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
   open(nowMs: number): void {
     const { shared } = this.#context;
     this.#meter.open(nowMs);
+    this.#record.configGeneration = shared.generation;
     this.active = true;
     this.request.reset();
     this.#downstreamBlocked = false;
@@ -123,7 +123,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     this.#meter.waitEnd(nowMs);
     const head = b.toString('latin1', s, e);
     record.bytesIn += e - s;
-    this.#closeAfter = parsed.close || context.shared.draining;
+    this.#closeAfter = parsed.close || context.draining;
     const { bodyKind, bodyBytes } = parsed;
     this.#body.start(bodyKind, bodyBytes, undefined);
     if (this.#body.done) record.timesMs[T.requestLast] = nowMs;
@@ -257,7 +257,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     this.#record.errorType = errorTypeOfStatus(status);
     this.#waits.stream();
     // An answer before the end of the request: what is still to come is not read as a request.
-    if (endsByClose || !this.#body.done || this.#context.shared.draining) this.#closeAfter = true;
+    if (endsByClose || !this.#body.done || this.#context.draining) this.#closeAfter = true;
     return this.#closeAfter;
   }
 

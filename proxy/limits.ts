@@ -57,6 +57,11 @@ export interface Limits {
   readonly requestBodyBytes: number;
   /** Time that requests in flight get to finish when the process stops. */
   readonly drainTimeoutMs: number;
+  /**
+   * A kept connection without a request while its listener ends. Long enough for a request that is
+   * on its way, far below drainTimeoutMs.
+   */
+  readonly drainIdleTimeoutMs: number;
   /** Distinct callers believed per mesh_only listener; their names are label values. */
   readonly peersPerListener: number;
   /** Host values and shapes remembered per listener: caches that a client can fill. */
@@ -78,6 +83,7 @@ export const DEFAULT_LIMITS: Limits = {
   requestsPerCluster: 1_024,
   requestBodyBytes: CODEC_LIMITS.contentLengthMax,
   drainTimeoutMs: 10_000,
+  drainIdleTimeoutMs: 1_000,
   peersPerListener: 256,
   cacheEntries: 1_000,
 };

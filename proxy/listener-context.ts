@@ -1,8 +1,10 @@
 /**
  * A listener made ready for requests: routes compiled, peers, lane of the recorder, everything that
- * is the same for all its connections worked out once. Lives as long as the listener.
+ * is the same for all its connections worked out once. Lives as long as the listener, and stays the
+ * same object when its configuration changes (`apply`), so that the next request on every open
+ * connection meets the new routes, and a request in hand ends by the old.
  */
-import type { Cluster, Listener, Route } from '../mesh/part.ts';
+import type { Listener, Route } from '../mesh/part.ts';
 import type { HopShape } from '../telemetry/hop-record.ts';
 import { PEER_HEADER } from '../telemetry/names.ts';
 import type { EncodedShape } from '../telemetry/span-writer.ts';
@@ -27,11 +29,10 @@ export interface ProxyShared {
   readonly deadlines: Deadlines;
   readonly recorder: Recorder;
   readonly pathMode: 'template' | 'hash' | 'keep';
-  readonly generation: number;
+  /** Of the configuration that requests now meet. */
+  generation: number;
   /** FUNCTIONS bits that this proxy performs on every request. */
   readonly functions: number;
-  /** The process is stopping: answers end their connections. */
-  draining: boolean;
   /** Told of a fault of ours on the data path; counts and logs, never throws. */
   readonly onFault: (error: unknown) => void;
 }
@@ -45,41 +46,58 @@ const METHODS: ReadonlyMap<string, string> = new Map(
 const OTHER_METHOD = '_OTHER';
 
 export class ListenerContext {
-  readonly listener: Listener;
   readonly shared: ProxyShared;
-  readonly router: Router<CompiledRoute>;
-  readonly peers: Peers;
-  readonly lane: number;
+  listener!: Listener;
+  router!: Router<CompiledRoute>;
+  peers!: Peers;
+  lane!: number;
+  clusters: readonly ClusterRuntime[] = [];
+  /** The listener ends: answers end their connections. */
+  draining = false;
   /** Takes requests from outside the mesh: restarts traces, rewrites x-forwarded-*. */
   readonly isEdge: boolean;
   readonly stripRequest: number;
   readonly stripResponse: number;
-  readonly clusters: readonly ClusterRuntime[];
   /** Requests that were no HTTP at all, and so are no hop. */
   garbage = 0;
   readonly #shapes = new Map<CompiledRoute | undefined, Map<string, EncodedShape>>();
   #shapeCount = 0;
 
   constructor(listener: Listener, shared: ProxyShared) {
-    this.listener = listener;
     this.shared = shared;
+    // A listener of this name has this side for ever.
     this.isEdge = listener.side === 'ingress';
     this.stripRequest = STRIP.always | (this.isEdge ? STRIP.edgeRequest | STRIP.traceRestart : 0);
     this.stripResponse = STRIP.always | (this.isEdge ? STRIP.edgeResponse : 0);
-    this.peers = new Peers(listener, shared.limits.peersPerListener);
-    this.lane = shared.recorder.lane(listener.workload);
+    this.apply(listener);
+  }
+
+  /** Takes a configuration. Clusters that did not change keep their connections and counts. */
+  apply(listener: Listener): void {
+    const { limits, deadlines, recorder } = this.shared;
+    const before = new Map(
+      this.clusters.map((runtime) => [JSON.stringify(runtime.cluster), runtime]),
+    );
     const clusters = new Map<string, ClusterRuntime>();
     const { workload } = listener;
     const peerLine = `${PEER_HEADER}: ${workload.role};${workload.name}\r\n`;
     const routes = listener.routes.map((route) => {
-      const key = clusterKey(route.cluster);
+      const key = JSON.stringify(route.cluster);
       const runtime =
-        clusters.get(key) ?? new ClusterRuntime(route.cluster, shared.limits, shared.deadlines);
+        clusters.get(key) ??
+        before.get(key) ??
+        new ClusterRuntime(route.cluster, limits, deadlines);
       clusters.set(key, runtime);
       return { ...route, runtime, peerLine: route.cluster.meshed ? peerLine : '' };
     });
+    for (const [key, runtime] of before) if (!clusters.has(key)) runtime.close();
+    this.listener = listener;
     this.clusters = [...clusters.values()];
-    this.router = new Router<CompiledRoute>(routes, shared.limits.cacheEntries);
+    this.router = new Router<CompiledRoute>(routes, limits.cacheEntries);
+    this.peers = new Peers(listener, limits.peersPerListener);
+    this.lane = recorder.lane(workload);
+    this.#shapes.clear();
+    this.#shapeCount = 0;
   }
 
   /** Encoded shape of a hop; made at its first use. `host` is the matched host, '' for any. */
@@ -160,6 +178,3 @@ export class ShapeMemo {
     return this.#shape;
   }
 }
-
-const clusterKey = (cluster: Cluster): string =>
-  [cluster.name, cluster.meshed, ...cluster.endpoints.map((e) => `${e.host}:${e.port}`)].join('|');

@@ -1,56 +1,48 @@
 /**
- * A running proxy from its part of the mesh file: listeners, recorder, export queue, admin
- * application, and the order in which they stop:
+ * A running proxy in one process: listening sockets, data plane, admin application, and the order
+ * in which they stop:
  *
- *     no new connections ► requests in flight finish (bounded) ► flush ► queue drained, the rest
- *     spooled ► closing ledger sent ► spool left to the next process of this name
+ *     not ready ► no new connections ► data plane (data-plane.ts) ► admin
  *
- * Opens no socket before `start`. Gateway and sidecar are the same process with other listeners.
+ * Opens no socket before `start`. Gateway and sidecar are the same process with other listeners;
+ * a proxy of several processes is workers/primary.ts.
  */
-import { randomBytes } from 'node:crypto';
-import { createServer, type AddressInfo, type Server } from 'node:net';
-import { hostname } from 'node:os';
 import type { ProxyPart } from '../mesh/part.ts';
-import { clockId } from '../runtime/clock.ts';
 import { messageOf } from '../runtime/errors.ts';
-import { createHttpApp, listen, type HttpAppServer } from '../runtime/http-app.ts';
+import type { HttpAppServer } from '../runtime/http-app.ts';
 import type { Part } from '../runtime/lifecycle.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Ledger } from '../telemetry/ledger.ts';
-import type { ResourceSettings } from '../telemetry/resource.ts';
-import type { Exporter } from '../transport/exporter.ts';
-import { createExportQueue, type ExportQueue } from '../transport/export-queue.ts';
-import { Spool } from '../transport/spool/spool.ts';
-import { Deadlines } from './deadlines.ts';
-import { DownstreamConnection } from './downstream.ts';
-import { CORE_FUNCTIONS } from './exchange.ts';
-import { DEFAULT_LIMITS, type Limits } from './limits.ts';
-import { ListenerContext, type ProxyShared } from './listener-context.ts';
-import { Recorder } from './recorder.ts';
+import { createAdminApp } from './admin-app.ts';
+import { ConfigStatus, type ReloadOutcome } from './config-status.ts';
+import { DataPlane, type DataPlaneSettings } from './data-plane.ts';
+import { Listening } from './listening.ts';
+import { planReload } from './reload-plan.ts';
+import { snapshotTopics } from './snapshot-topics.ts';
+import { createLocalMembers } from './workers/snapshots.ts';
 
-/** Time that the last spans get to be acknowledged when the process stops. */
-const QUEUE_DRAIN_MS = 3_000;
-/** Time that the closing ledger gets; with all that comes before it below the 15 s of a Lifecycle. */
-const LEDGER_DRAIN_MS = 1_000;
-/** How often faults and accept errors are logged. */
-const LOG_INTERVAL_MS = 10_000;
+export type ProxySettings = DataPlaneSettings;
 
-export interface ProxySettings {
-  readonly part: ProxyPart;
-  readonly exporter: Exporter;
-  readonly log: Log;
-  readonly limits?: Partial<Limits>;
-  /** Given by tests that let time pass by hand; the process then starts no clock for it. */
-  readonly deadlines?: Deadlines;
-}
-
-export interface Proxy extends Part {
+/** A proxy as whoever runs it sees it, in one process or several. */
+export interface RunningProxy extends Part {
   start(): Promise<void>;
   /** Resolves when the closing ledger was sent or given up. Safe to call twice. */
   stop(): Promise<void>;
   /** Port of a listener by its name, once started. */
   port(listenerName: string): number;
   adminPort(): number;
+  /**
+   * Takes a changed part without dropping a connection, or leaves all as it is. One after the
+   * other: a second call waits for the first.
+   */
+  reload(part: ProxyPart): Promise<ReloadOutcome>;
+  /** Takes note of a mesh file that could not even be read. */
+  refuse(faults: readonly string[]): void;
+  /** Replaces the workers one at a time; does nothing where there are none. */
+  restartWorkers(): Promise<void>;
+}
+
+export interface Proxy extends RunningProxy {
   ledger(): Ledger;
   readonly bootId: string;
   /** The last ledger; there after `stop`. */
@@ -62,121 +54,54 @@ export function createProxy(settings: ProxySettings): Proxy {
   return new ProxyProcess(settings);
 }
 
-interface OpenListener {
-  readonly context: ListenerContext;
-  readonly server: Server;
-}
-
 class ProxyProcess implements Proxy {
   readonly name: string;
-  readonly bootId = randomBytes(8).toString('hex');
-  closingLedger: Ledger | undefined;
-  readonly #settings: ProxySettings;
   readonly #log: Log;
-  readonly #limits: Limits;
-  readonly #deadlines: Deadlines;
-  readonly #queue: ExportQueue;
-  readonly #spool: Spool | undefined;
-  readonly #recorder: Recorder;
-  readonly #shared: ProxyShared;
-  readonly #listeners: OpenListener[];
-  readonly #connections = new Set<DownstreamConnection>();
+  readonly #plane: DataPlane;
+  readonly #listening: Listening;
   readonly #admin: HttpAppServer;
-  #listening = false;
-  #onDrained: (() => void) | undefined;
+  readonly #configStatus: ConfigStatus;
+  #part: ProxyPart;
+  #state: 'starting' | 'serving' | 'stopping' = 'starting';
+  #reloading: Promise<unknown> = Promise.resolve();
   #stopping: Promise<void> | undefined;
-  #faults = 0;
-  #complainedAtMs = -Infinity;
 
   constructor(settings: ProxySettings) {
-    const { part, exporter, log } = settings;
+    const { part } = settings;
     this.name = part.name;
-    this.#settings = settings;
-    this.#log = log.with({ proxy: part.name });
-    this.#limits = { ...DEFAULT_LIMITS, ...settings.limits };
-    this.#deadlines = settings.deadlines ?? new Deadlines();
-    const resource: ResourceSettings = {
-      serviceName: part.name,
-      serviceNamespace: part.listeners[0]?.workload.namespace ?? '',
-      serviceVersion: part.listeners[0]?.workload.version ?? '',
-      instanceId: `${part.name}-${this.bootId}`,
-      host: hostname(),
-      zone: part.listeners[0]?.workload.zone ?? '',
-      cluster: part.cluster,
-      mesh: part.mesh,
-      topology: part.topology,
-      proxyName: part.name,
-      proxyRole: part.role,
-      bootId: this.bootId,
-      clockId: clockId(),
-    };
-    const { dir, bytes_max: bytesMax } = part.telemetry.spool;
-    this.#spool =
-      dir === undefined ? undefined : new Spool({ dir, bytesMax, resource, log: this.#log });
-    this.#queue = createExportQueue({
-      exporter,
-      itemsMax: part.telemetry.queue_hops_max,
-      bytesMax: part.telemetry.queue_bytes_max,
-      ageMaxMs: part.telemetry.age_max_ms,
-      spool: this.#spool,
+    this.#part = part;
+    this.#log = settings.log.with({ proxy: part.name });
+    this.#plane = new DataPlane({ ...settings, log: this.#log });
+    this.#listening = new Listening({
+      onConnection: (listener, socket) => this.#plane.accept(listener, socket),
+      pauseOnConnect: false,
       log: this.#log,
     });
-    this.#recorder = new Recorder({
-      resource,
-      hopFormat: part.telemetry.hop_format,
-      flushIntervalMs: part.telemetry.flush_interval_ms,
-      queue: this.#queue,
-      takeLoopDelayMs: () => this.#deadlines.takeLateMaxMs(),
-      onLedger: (ledger) => this.#spool?.keepLedger(ledger),
-    });
-    this.#shared = {
-      limits: this.#limits,
-      deadlines: this.#deadlines,
-      recorder: this.#recorder,
-      pathMode: part.telemetry.path,
-      generation: part.generation,
-      functions: CORE_FUNCTIONS,
-      draining: false,
-      onFault: (error) => {
-        this.#faults++;
-        this.#complain('fault on the data path, the request was ended', error);
-      },
-    };
-    this.#listeners = part.listeners.map((listener) => this.#createListener(listener));
-    this.#admin = createHttpApp(`${part.name}-admin`, {
-      ...part.admin,
-      notReady: () => (this.#listening && !this.#shared.draining ? undefined : 'not listening'),
-      routes: (app) => {
-        app.get('/ledger', (_, res) => {
-          res.json({ proxy: part.name, boot_id: this.bootId, ...ledgerJson(this.ledger()) });
-        });
-      },
+    this.#configStatus = new ConfigStatus(part.generation, this.#log);
+    const member = { worker: 0, pid: process.pid, boot_id: this.bootId };
+    this.#admin = createAdminApp({
+      part,
+      members: createLocalMembers(member, snapshotTopics(this.#plane)),
+      configStatus: this.#configStatus,
+      notReady: () => (this.#state === 'serving' ? undefined : `not ready: ${this.#state}`),
     });
   }
 
+  get bootId(): string {
+    return this.#plane.bootId;
+  }
+
+  get closingLedger(): Ledger | undefined {
+    return this.#plane.closingLedger;
+  }
+
   async start(): Promise<void> {
-    const { exporter, deadlines, part } = this.#settings;
-    if (deadlines === undefined) this.#deadlines.start();
-    this.#recorder.start();
-    this.#spool?.start({
-      ledger: () => this.#recorder.ledger(false),
-      offerLedger: (body, bootId, onDelivered) =>
-        this.#queue.offerLatest({ signal: 'logs', body, items: 1 }, bootId, onDelivered),
-      onFound: () => this.#queue.wake(),
-    });
-    // The pipe may be away: requests are carried all the same, and the queue keeps trying.
-    exporter.start?.().catch((error: unknown) => {
-      this.#log.warn('exporter did not start', { error: messageOf(error) });
-    });
-    for (const { context, server } of this.#listeners) {
-      const { host, port, name } = context.listener;
-      await listen(server, host, port);
-      server.on('error', (error) => this.#complain('accepting connections failed', error));
-      this.#log.info('listening', { listener: name, host, port: portOf(server) });
-    }
+    const { role, listeners } = this.#part;
+    this.#plane.start();
+    (await this.#listening.prepare(listeners)).commit();
     await this.#admin.start();
-    this.#listening = true;
-    this.#log.info('ready', { role: part.role, admin: this.#admin.port(), boot_id: this.bootId });
+    this.#state = 'serving';
+    this.#log.info('ready', { role, admin: this.#admin.port(), boot_id: this.bootId });
   }
 
   stop(): Promise<void> {
@@ -185,9 +110,7 @@ class ProxyProcess implements Proxy {
   }
 
   port(listenerName: string): number {
-    const found = this.#listeners.find((l) => l.context.listener.name === listenerName);
-    if (found === undefined) throw new Error(`no listener is called ${listenerName}`);
-    return portOf(found.server);
+    return this.#listening.port(listenerName);
   }
 
   adminPort(): number {
@@ -195,85 +118,54 @@ class ProxyProcess implements Proxy {
   }
 
   ledger(): Ledger {
-    return this.#recorder.ledger(false);
+    return this.#plane.ledger();
   }
 
-  #createListener(listener: ProxyPart['listeners'][number]): OpenListener {
-    const context = new ListenerContext(listener, this.#shared);
-    // allowHalfOpen: we decide what the end of the client's side means, see downstream.ts.
-    const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
-      this.#connections.add(
-        new DownstreamConnection(socket, context, (connection) => {
-          this.#connections.delete(connection);
-          if (this.#connections.size === 0) this.#onDrained?.();
-        }),
-      );
+  reload(part: ProxyPart): Promise<ReloadOutcome> {
+    const reloading = this.#reloading.then(async () => {
+      const outcome = await this.#reload(part);
+      this.#configStatus.note(outcome);
+      return outcome;
     });
-    return { context, server };
+    this.#reloading = reloading;
+    return reloading;
+  }
+
+  refuse(faults: readonly string[]): void {
+    this.#configStatus.note({ kind: 'refused', faults });
+  }
+
+  restartWorkers(): Promise<void> {
+    this.#log.info('no workers to restart: this proxy is one process');
+    return Promise.resolve();
+  }
+
+  async #reload(part: ProxyPart): Promise<ReloadOutcome> {
+    const { unchanged, needsStart, needsWorker } = planReload(this.#part, part);
+    if (unchanged) return { kind: 'unchanged' };
+    const fixed = [...needsStart, ...needsWorker];
+    if (fixed.length > 0) return { kind: 'refused', faults: fixed.map(needsNewProcess) };
+    if (this.#state !== 'serving') return { kind: 'refused', faults: [`it is ${this.#state}`] };
+    const next = { ...part, generation: this.#part.generation + 1 };
+    try {
+      const prepared = await this.#listening.prepare(next.listeners);
+      this.#plane.apply(next);
+      prepared.commit();
+    } catch (error) {
+      return { kind: 'refused', faults: [messageOf(error)] };
+    }
+    this.#part = next;
+    return { kind: 'applied', generation: next.generation, restartsWorkers: false };
   }
 
   async #stop(): Promise<void> {
-    this.#shared.draining = true;
-    const closed = this.#listeners.map(
-      ({ server }) =>
-        new Promise<void>((resolve) => {
-          if (server.listening) server.close(() => resolve());
-          else resolve();
-        }),
-    );
-    for (const connection of this.#connections) connection.drain();
-    await this.#requestsFinished();
-    for (const connection of this.#connections) connection.cutOff();
-    await Promise.all(closed);
-    for (const { context } of this.#listeners) for (const c of context.clusters) c.close();
-    this.#deadlines.stop();
-    this.#recorder.stop();
-    this.#recorder.flush();
-    await this.#queue.drain(QUEUE_DRAIN_MS);
-    let ledgerDelivered = false;
-    this.closingLedger = this.#recorder.sendLedger(true, () => (ledgerDelivered = true));
-    await this.#queue.drain(LEDGER_DRAIN_MS);
-    this.#queue.close();
-    await this.#spool?.close(this.closingLedger, ledgerDelivered);
-    await this.#settings.exporter.close();
+    this.#state = 'stopping';
+    await this.#reloading;
+    this.#listening.close();
+    await this.#plane.stop();
     await this.#admin.stop();
   }
-
-  async #requestsFinished(): Promise<void> {
-    if (this.#connections.size === 0) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, this.#limits.drainTimeoutMs);
-      this.#onDrained = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-  }
-
-  #complain(message: string, error: unknown): void {
-    const nowMs = performance.now();
-    if (nowMs - this.#complainedAtMs < LOG_INTERVAL_MS) return;
-    this.#complainedAtMs = nowMs;
-    const stack = error instanceof Error ? error.stack : undefined;
-    this.#log.error(message, { error: messageOf(error), faults: this.#faults, stack });
-  }
 }
 
-const portOf = (server: Server): number => (server.address() as AddressInfo | null)?.port ?? 0;
-
-/** A ledger as it crosses process borders. */
-export function ledgerJson(ledger: Ledger): Record<string, unknown> {
-  return {
-    last_seq: ledger.lastSeq,
-    hops_finished: ledger.hopsFinished,
-    emitted: ledger.emitted,
-    dropped: ledger.dropped,
-    spooled: ledger.spooled,
-    attempts: ledger.attempts,
-    cpu_ns: ledger.cpuNs,
-    rss_bytes: ledger.rssBytes,
-    loop_delay_ns: ledger.loopDelayNs,
-    in_flight: ledger.inFlight,
-    closing: ledger.closing,
-  };
-}
+const needsNewProcess = (key: string): string =>
+  `${key} cannot change while the proxy runs (start it again)`;

@@ -31,6 +31,8 @@ export interface RecorderSettings {
   readonly hopFormat: HopFormat;
   readonly flushIntervalMs: number;
   readonly queue: ExportQueue;
+  /** Called with the statement after each flush and each ledger: what a killed process leaves. */
+  readonly onStatement?: (ledger: Ledger, unixNs: bigint) => void;
   /** Largest event-loop delay since the last call, milliseconds. */
   readonly takeLoopDelayMs: () => number;
   /** Sees each ledger that is sent. */
@@ -44,6 +46,8 @@ export class Recorder {
   readonly #writer: SpanWriter;
   readonly #queue: ExportQueue;
   readonly #timers: NodeJS.Timeout[] = [];
+  readonly #lanes = new Map<string, number>();
+  #statedSeq = 0;
   #seq = 0;
   #attempts = 0;
   /** Requests begun and not yet recorded. */
@@ -61,15 +65,20 @@ export class Recorder {
     });
   }
 
-  /** Opens a lane for one local workload. */
+  /** The lane of one local workload; opened at its first use. */
   lane(workload: WorkloadIdentity): number {
-    return this.#writer.lane({
+    const key = JSON.stringify(workload);
+    const kept = this.#lanes.get(key);
+    if (kept !== undefined) return kept;
+    const lane = this.#writer.lane({
       ...this.#settings.resource,
       serviceName: workload.name,
       serviceNamespace: workload.namespace,
       serviceVersion: workload.version,
       zone: workload.zone,
     });
+    this.#lanes.set(key, lane);
+    return lane;
   }
 
   encode(shape: HopShape): EncodedShape {
@@ -105,6 +114,7 @@ export class Recorder {
   flush(): void {
     const message = this.#writer.take();
     if (message !== undefined) this.#queue.offer({ signal: 'traces', ...message });
+    if (this.#seq !== this.#statedSeq) this.#state(this.ledger(false), this.#unixNs());
   }
 
   /** Sends the ledger as it stands now, and returns it; `onDelivered` when it was acknowledged. */
@@ -112,14 +122,21 @@ export class Recorder {
     const ledger = this.ledger(closing);
     // Only the sent one starts the next window of the largest delay.
     ledger.loopDelayNs = Math.round(this.#settings.takeLoopDelayMs() * 1e6);
-    const body = encodeLedger(
-      ledger,
-      this.#settings.resource,
-      this.#clock.unixNs(performance.now()),
-    );
+    const unixNs = this.#unixNs();
+    this.#state(ledger, unixNs);
+    const body = encodeLedger(ledger, this.#settings.resource, unixNs);
     this.#queue.offerLatest({ signal: 'logs', body, items: 1 }, undefined, onDelivered);
     this.#settings.onLedger?.(ledger);
     return ledger;
+  }
+
+  #unixNs(): bigint {
+    return this.#clock.unixNs(performance.now());
+  }
+
+  #state(ledger: Ledger, unixNs: bigint): void {
+    this.#statedSeq = ledger.lastSeq;
+    this.#settings.onStatement?.(ledger, unixNs);
   }
 
   /** The statement as it stands now. */

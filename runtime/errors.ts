@@ -33,6 +33,11 @@ export const ERRORS = {
     exitCode: 69,
     text: 'The port is taken by another process; stop it or choose another port.',
   },
+  AZ_WORKER_FAILED: {
+    retryable: false,
+    exitCode: 69,
+    text: 'A worker process could not begin; its own last log line says why.',
+  },
   AZ_DISK_FULL: {
     retryable: true,
     status: 503,

@@ -11,6 +11,7 @@ import { type ResourceSettings, writeResource } from './resource.ts';
 
 const FIELD = `${LEDGER_EVENT}.`;
 const DROPPED = `${FIELD}dropped.`;
+const ENDED_BY = `${FIELD}ended_by_unix_ms`;
 /** How an event was named before LogRecord.event_name (OTLP 1.5); older readers look there. */
 const EVENT_NAME = 'event.name';
 /** INFO of the OpenTelemetry log data model. */
@@ -39,6 +40,7 @@ export function encodeLedger(ledger: Ledger, resource: ResourceSettings, unixNs:
   writer.attribute(6, EVENT_NAME, LEDGER_EVENT);
   for (const [field, name] of FIGURES) writer.attribute(6, FIELD + name, whole(ledger[field]));
   writer.attribute(6, `${FIELD}closing`, ledger.closing);
+  if (ledger.endedByMs !== undefined) writer.attribute(6, ENDED_BY, whole(ledger.endedByMs));
   for (const [reason, hops] of Object.entries(ledger.dropped)) {
     writer.attribute(6, DROPPED + reason, whole(hops));
   }
@@ -85,5 +87,11 @@ function toLedger(attributes: Attributes): Ledger {
   const figures = Object.fromEntries(
     FIGURES.map(([field, name]) => [field, figure(FIELD + name)]),
   ) as Record<(typeof FIGURES)[number][0], number>;
-  return { ...figures, dropped, closing: attributes.get(`${FIELD}closing`) === true };
+  const endedByMs = figure(ENDED_BY);
+  return {
+    ...figures,
+    dropped,
+    closing: attributes.get(`${FIELD}closing`) === true,
+    ...(endedByMs === 0 ? {} : { endedByMs }),
+  };
 }

@@ -23,6 +23,12 @@ export interface Ledger {
   inFlight: number;
   /** True for the last one of a process that ended in order. */
   closing: boolean;
+  /**
+   * Only in the statement of a successor about a process that ended without its closing ledger:
+   * the Unix milliseconds by which it had ended. The figures are those of its counter file, as they
+   * stood when the ledger is dated.
+   */
+  endedByMs?: number;
 }
 
 /** Why a record never left or never arrived. Bounded: these are label values. */

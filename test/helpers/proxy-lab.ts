@@ -323,6 +323,7 @@ export class ProxyLab {
       name: 'proxy-under-test',
       role: isGateway ? 'gateway' : 'sidecar',
       generation: 7,
+      workers: 1,
       admin: { host: '127.0.0.1', port: 0 },
       telemetry: {
         transport: 'otlp',

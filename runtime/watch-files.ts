@@ -1,0 +1,103 @@
+/**
+ * Tells when the content of a few small files has changed. Watches their folders, because files are
+ * replaced by renaming (editors, `mv`) and Kubernetes swaps a symbolic link beside them; and looks
+ * by itself now and then, because no event comes from a network folder or a single mounted file.
+ *
+ *   event or time ► look ► other content ► look again soon ► same twice: it is whole ► changed
+ *
+ * Compares content, never times. A file that cannot be read is a content of its own.
+ */
+import { createHash } from 'node:crypto';
+import { watch, type FSWatcher } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { messageOf } from './errors.ts';
+import type { Log } from './log.ts';
+
+/** Between two looks of which the second must find the same: writers of small files are done. */
+const SETTLE_MS = 100;
+/** Without events. A kubelet needs a minute to bring a ConfigMap; this adds little. */
+const POLL_MS = 5_000;
+
+export interface WatchFilesSettings {
+  readonly files: readonly string[];
+  readonly onChange: () => void;
+  readonly log: Log;
+  readonly settleMs?: number;
+  readonly pollMs?: number;
+}
+
+export interface FileWatch {
+  readonly name: string;
+  /** What the files hold now counts as known. */
+  start(): Promise<void>;
+  /** Calls `onChange` now, changed or not: somebody asked. */
+  now(): Promise<void>;
+  stop(): void;
+}
+
+export function watchFiles(settings: WatchFilesSettings): FileWatch {
+  const { files, onChange, log, settleMs = SETTLE_MS, pollMs = POLL_MS } = settings;
+  const watchers: FSWatcher[] = [];
+  let known = '';
+  let seen = '';
+  let settle: NodeJS.Timeout | undefined;
+  let poll: NodeJS.Timeout | undefined;
+  let stopped = false;
+
+  const look = async (): Promise<void> => {
+    const content = await contentOf(files);
+    if (stopped) return;
+    const isWhole = content === seen;
+    seen = content;
+    if (content === known) return;
+    if (!isWhole) lookSoon();
+    else {
+      known = content;
+      onChange();
+    }
+  };
+  const lookSoon = (): void => {
+    clearTimeout(settle);
+    settle = setTimeout(() => void look(), settleMs);
+  };
+
+  return {
+    name: 'file-watch',
+    async start() {
+      known = seen = await contentOf(files);
+      for (const folder of new Set(files.map((file) => dirname(file)))) {
+        try {
+          const watcher = watch(folder, lookSoon);
+          watcher.on('error', (error) => log.warn('folder is not watched any more, only looked at now and then', { folder, error: messageOf(error) })); // prettier-ignore
+          watchers.push(watcher);
+        } catch (error) {
+          log.warn('folder cannot be watched, it is looked at now and then', {
+            folder,
+            error: messageOf(error),
+          });
+        }
+      }
+      poll = setInterval(() => void look(), pollMs);
+    },
+    async now() {
+      known = seen = await contentOf(files);
+      onChange();
+    },
+    stop() {
+      stopped = true;
+      clearTimeout(settle);
+      clearInterval(poll);
+      for (const watcher of watchers) watcher.close();
+    },
+  };
+}
+
+async function contentOf(files: readonly string[]): Promise<string> {
+  const hash = createHash('sha256');
+  for (const file of files) {
+    const bytes = await readFile(file).catch(() => undefined);
+    hash.update(bytes === undefined ? 'none' : `${bytes.length}:`).update(bytes ?? '');
+  }
+  return hash.digest('base64');
+}
