@@ -304,7 +304,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     // What came behind the 101 is of the tunnel already.
     if (n > p) tunnel.upstreamData(b.subarray(p, n), n - p);
     this.#down.tunnelBegins(tunnel);
-    if (this.#context.shared.draining) tunnel.drain();
+    if (this.#context.draining) tunnel.drain();
   }
 
   responseInvalid(): void {

@@ -125,9 +125,8 @@ export class Supervisor {
     this.#stopping = true;
     for (const { socket } of this.#waiting.splice(0)) socket.destroy();
     for (const { timer } of this.#places) clearTimeout(timer);
-    await Promise.all(
-      this.#places.flatMap(({ current, next }) => [current?.retire(), next?.retire()]),
-    );
+    const workers = this.#places.flatMap(({ current, next }) => [current, next]);
+    await Promise.all(workers.map(async (worker) => worker?.retire()));
   }
 
   #nextInTurn(): WorkerProcess | undefined {
@@ -219,17 +218,22 @@ export class Supervisor {
     });
   }
 
+  /** Asked anew after each wait. */
+  #isStopping(): boolean {
+    return this.#stopping;
+  }
+
   async #restart(): Promise<void> {
-    while (this.#restartAgain && !this.#stopping) {
+    while (this.#restartAgain && !this.#isStopping()) {
       this.#restartAgain = false;
       for (const place of this.#places) {
         const old = place.current;
-        if (old === undefined || this.#stopping) continue;
+        if (old === undefined || this.#isStopping()) continue;
         this.#replace(place, old);
         const replacement = place.next;
         // Ready, or dead: then the old one goes on, and so do the others.
         await Promise.race([old.gone, replacement?.gone]);
-        if (place.current === old && !this.#stopping) {
+        if (place.current === old && !this.#isStopping()) {
           this.#settings.log.error('restart of the workers is given up: a new one did not begin', {
             worker: place.worker,
           });

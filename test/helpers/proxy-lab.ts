@@ -8,7 +8,7 @@ import net from 'node:net';
 import type { Cluster, Listener, ProxyPart, Route } from '../../mesh/part.ts';
 import { parseTemplate } from '../../mesh/route-template.ts';
 import { Deadlines } from '../../proxy/deadlines.ts';
-import type { Limits } from '../../proxy/limits.ts';
+import { DEFAULT_LIMITS, type Limits } from '../../proxy/limits.ts';
 import { createProxy, type Proxy } from '../../proxy/process.ts';
 import { silentLog } from '../../runtime/log.ts';
 import { RESPONSE_FLAGS } from '../../telemetry/hop-record.ts';
@@ -209,7 +209,7 @@ export class ProxyLab {
   async start(): Promise<this> {
     await this.upstream.start();
     this.proxy = createProxy({
-      part: this.#part(),
+      part: this.part,
       exporter: this.#settings.exporter ?? this.#exporter(),
       log: silentLog,
       deadlines: this.deadlines,
@@ -222,8 +222,16 @@ export class ProxyLab {
   async stop(): Promise<void> {
     if (this.#realNow !== undefined) performance.now = this.#realNow;
     for (const { socket } of this.#clients) socket.destroy();
-    await this.proxy.stop();
+    await this.stopProxy();
     this.upstream.stop();
+  }
+
+  /** Lets the proxy drain, and the time pass that idle connections get. */
+  async stopProxy(): Promise<void> {
+    const stopped = this.proxy.stop();
+    await new Promise((resolve) => setImmediate(resolve));
+    this.advance(DEFAULT_LIMITS.drainIdleTimeoutMs);
+    await stopped;
   }
 
   get port(): number {
@@ -293,7 +301,7 @@ export class ProxyLab {
     };
   }
 
-  #part(): ProxyPart {
+  get part(): ProxyPart {
     const { side = 'ingress', meshed = true, targetRole = 'workload' } = this.#settings;
     const cluster: Cluster = {
       name: 'catalog',

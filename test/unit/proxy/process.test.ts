@@ -12,13 +12,13 @@ const ledgersIn = (messages: readonly OutboundMessage[]) =>
     .flatMap((s) => s.logRecords);
 
 describe('Proxy process', () => {
-  it('finishes requests in flight when it stops, closes idle connections, and states the end', async () => {
+  it('finishes requests in flight when it stops, ends idle connections soon, and states the end', async () => {
     const lab = await new ProxyLab({ script: () => undefined }).start();
     const idle = await lab.connect();
     const busy = await lab.connect();
     busy.send(get('/'));
     await lab.upstream.until((u) => u.peers[0]?.received.endsWith('\r\n\r\n') ?? false);
-    const stopped = lab.proxy.stop();
+    const stopped = lab.stopProxy();
     await idle.untilClosed();
     const refused = await lab.connect().catch((error: unknown) => error);
     assert.ok(refused instanceof Error);
@@ -61,7 +61,7 @@ describe('Proxy process', () => {
     };
     const lab = await new ProxyLab({ exporter }).start();
     for (let i = 0; i < 20; i++) await lab.exchange(get('/'), 'ok');
-    await lab.proxy.stop();
+    await lab.stopProxy();
     const ledger = lab.proxy.closingLedger!;
     assert.equal(ledger.hopsFinished, 20);
     assert.equal(ledger.emitted, 0);
@@ -75,9 +75,71 @@ describe('Proxy process', () => {
       const admin = `http://127.0.0.1:${lab.proxy.adminPort()}`;
       assert.equal((await fetch(`${admin}/healthz`)).status, 200);
       assert.equal((await fetch(`${admin}/readyz`)).status, 200);
-      const ledger = (await (await fetch(`${admin}/ledger`)).json()) as Record<string, unknown>;
-      assert.equal(ledger['hops_finished'], 1);
-      assert.equal(ledger['boot_id'], lab.proxy.bootId);
+      const { workers } = (await (await fetch(`${admin}/ledger`)).json()) as {
+        workers: Record<string, unknown>[];
+      };
+      assert.equal(workers.length, 1);
+      assert.equal(workers[0]!['hops_finished'], 1);
+      assert.equal(workers[0]!['boot_id'], lab.proxy.bootId);
+    }));
+
+  it('answers a request that is on its way when the drain begins', () =>
+    withLab({}, async (lab) => {
+      const client = await lab.connect();
+      client.send(get('/'));
+      await client.until('ok');
+      const stopped = lab.proxy.stop();
+      await new Promise((resolve) => setImmediate(resolve));
+      client.send(get('/late'));
+      await client.until((c) => c.received.endsWith('connection: close\r\n\r\nok'));
+      await client.untilClosed();
+      await stopped;
+      assert.equal(lab.proxy.closingLedger!.emitted, 2);
+    }));
+
+  it('takes a new configuration on open connections, and names its generation in the records', () =>
+    withLab({}, async (lab) => {
+      const client = await lab.connect();
+      client.send(get('/'));
+      await client.until('ok');
+      const { part } = lab;
+      const listeners = part.listeners.map((l) => ({ ...l, routes: [] }));
+      const outcome = await lab.proxy.reload({ ...part, listeners });
+      assert.deepEqual(outcome, { kind: 'applied', generation: 8, restartsWorkers: false });
+      client.send(get('/'));
+      await client.until('404 Not Found');
+      const hops = await lab.hops(2);
+      assert.deepEqual(
+        hops.map((h) => [h.status, h.configGeneration]),
+        [
+          [200, 7],
+          [404, 8],
+        ],
+      );
+      assert.deepEqual(await lab.proxy.reload({ ...part, listeners }), { kind: 'unchanged' });
+    }));
+
+  it('refuses a configuration that a running process cannot follow, and goes on with the old one', () =>
+    withLab({}, async (lab) => {
+      const outcome = await lab.proxy.reload({ ...lab.part, mesh: 'another', workers: 2 });
+      assert.equal(outcome.kind, 'refused');
+      assert.match(outcome.faults.join('; '), /workers cannot change.*mesh cannot change/);
+      await lab.exchange(get('/'), 'ok');
+      const admin = `http://127.0.0.1:${lab.proxy.adminPort()}`;
+      const config = (await (await fetch(`${admin}/config`)).json()) as Record<string, unknown>;
+      assert.equal(config['generation'], 7);
+      assert.deepEqual(config['reloads'], { applied: 0, unchanged: 0, refused: 1 });
+      assert.deepEqual((config['refused'] as { faults: string[] }).faults, outcome.faults);
+    }));
+
+  it('keeps the old listeners when a new one cannot be opened', () =>
+    withLab({}, async (lab) => {
+      const [main] = lab.part.listeners;
+      const taken = { ...main!, name: 'second', port: lab.upstream.port };
+      const outcome = await lab.proxy.reload({ ...lab.part, listeners: [main!, taken] });
+      assert.equal(outcome.kind, 'refused');
+      await lab.exchange(get('/'), 'ok');
+      assert.equal((await lab.hop()).configGeneration, 7);
     }));
 
   it('says which port is taken', () =>
