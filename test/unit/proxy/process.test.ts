@@ -110,7 +110,7 @@ describe('Proxy process', () => {
       await client.until('404 Not Found');
       const hops = await lab.hops(2);
       assert.deepEqual(
-        hops.map((h) => [h.status, h.configGeneration]),
+        hops.map((h) => [h.status, h.hop.configGeneration]),
         [
           [200, 7],
           [404, 8],
@@ -139,7 +139,7 @@ describe('Proxy process', () => {
       const outcome = await lab.proxy.reload({ ...lab.part, listeners: [main!, taken] });
       assert.equal(outcome.kind, 'refused');
       await lab.exchange(get('/'), 'ok');
-      assert.equal((await lab.hop()).configGeneration, 7);
+      assert.equal((await lab.hop()).hop.configGeneration, 7);
     }));
 
   it('says which port is taken', () =>
