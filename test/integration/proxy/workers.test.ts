@@ -32,7 +32,7 @@ async function until<T>(
 ): Promise<T> {
   for (;;) {
     const found = await look();
-    if (found) return found as T;
+    if (found) return found;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
@@ -138,7 +138,7 @@ class WorkersLab {
       return;
     }
     for (const { resource, scopeSpans } of readTraces(body).resourceSpans) {
-      const boot = String(resource.attributes.get('azimuth.boot_id'));
+      const boot = resource.attributes.get('azimuth.boot_id') as string;
       for (const span of scopeSpans.flatMap((scope) => scope.spans)) {
         const packed = span.attributes.get('azimuth.hop');
         if (!(packed instanceof Uint8Array)) continue;
