@@ -8,6 +8,23 @@ import type { Deadlines } from './deadlines.ts';
 import type { Limits } from './limits.ts';
 import { UpstreamConnection, type Pool } from './upstream.ts';
 
+/** One endpoint, as it crosses process borders. */
+export interface EndpointSnapshot {
+  readonly host: string;
+  readonly port: number;
+  readonly connections: {
+    /** The other three together. */
+    readonly open: number;
+    readonly connecting: number;
+    readonly idle: number;
+    readonly active: number;
+  };
+  /** Since the cluster was made. */
+  readonly connects: number;
+  readonly connect_failures: number;
+  readonly attempts: number;
+}
+
 export class ClusterRuntime {
   readonly cluster: Cluster;
   readonly #pools: readonly (Pool & { idleMax: number })[];
@@ -24,11 +41,32 @@ export class ClusterRuntime {
       idleMax: limits.poolPerEndpoint,
       idleTimeoutMs: limits.upstreamIdleTimeoutMs,
       deadlines,
+      counters: { open: 0, connecting: 0, connects: 0, connectFailures: 0, attempts: 0 },
     }));
   }
 
   get inFlight(): number {
     return this.#inFlight;
+  }
+
+  /** Its endpoints as `/clusters` shows them. */
+  endpoints(): EndpointSnapshot[] {
+    return this.#pools.map(({ endpoint, idle, counters }) => {
+      // A connection that died in the pool stays listed until it is next taken.
+      const idleNow = idle.reduce((sum, connection) => sum + (connection.dead ? 0 : 1), 0);
+      return {
+        ...endpoint,
+        connections: {
+          open: counters.open,
+          connecting: counters.connecting,
+          idle: idleNow,
+          active: Math.max(0, counters.open - counters.connecting - idleNow),
+        },
+        connects: counters.connects,
+        connect_failures: counters.connectFailures,
+        attempts: counters.attempts,
+      };
+    });
   }
 
   /** Counts a request in; false when the cluster has as many as it may. Pairs with `leave`. */

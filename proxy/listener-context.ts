@@ -7,13 +7,12 @@
 import type { Listener, Route } from '../mesh/part.ts';
 import type { HopShape } from '../telemetry/hop-record.ts';
 import { PEER_HEADER } from '../telemetry/names.ts';
-import type { EncodedShape } from '../telemetry/span-writer.ts';
 import { ClusterRuntime } from './cluster.ts';
 import { STRIP } from './codec/tables.ts';
 import type { Deadlines } from './deadlines.ts';
 import type { Limits } from './limits.ts';
 import { edgeClassOf, Peers, type Peer } from './peer.ts';
-import type { Recorder } from './recorder.ts';
+import type { RecordedShape, Recorder } from './recorder.ts';
 import { Router } from './router.ts';
 
 /** A route with its cluster at run time. */
@@ -60,7 +59,7 @@ export class ListenerContext {
   readonly stripResponse: number;
   /** Requests that were no HTTP at all, and so are no hop. */
   garbage = 0;
-  readonly #shapes = new Map<CompiledRoute | undefined, Map<string, EncodedShape>>();
+  readonly #shapes = new Map<CompiledRoute | undefined, Map<string, RecordedShape>>();
   #shapeCount = 0;
 
   constructor(listener: Listener, shared: ProxyShared) {
@@ -107,9 +106,10 @@ export class ListenerContext {
     method: string,
     isHttp10: boolean,
     host: string,
-  ): EncodedShape {
+  ): RecordedShape {
     let ofRoute = this.#shapes.get(route);
-    if (ofRoute === undefined) this.#shapes.set(route, (ofRoute = new Map<string, EncodedShape>()));
+    if (ofRoute === undefined)
+      this.#shapes.set(route, (ofRoute = new Map<string, RecordedShape>()));
     const name = METHODS.get(method) ?? OTHER_METHOD;
     const key = `${name} ${isHttp10 ? '0' : '1'} ${peer.role};${peer.name};${peer.known} ${host}`;
     const kept = ofRoute.get(key);
@@ -141,7 +141,7 @@ export class ListenerContext {
 /** The shape of the last request on one connection: most connections repeat themselves. */
 export class ShapeMemo {
   readonly #context: ListenerContext;
-  #shape: EncodedShape | undefined;
+  #shape: RecordedShape | undefined;
   #route: CompiledRoute | undefined;
   #peer: Peer | undefined;
   #method = '';
@@ -159,7 +159,7 @@ export class ShapeMemo {
     method: string,
     isHttp10: boolean,
     host: string,
-  ): EncodedShape {
+  ): RecordedShape {
     if (
       this.#shape === undefined ||
       route !== this.#route ||

@@ -18,6 +18,8 @@ import {
 } from '../telemetry/span-writer.ts';
 import type { TunnelRecord } from '../telemetry/tunnel-span.ts';
 import type { ExportQueue } from '../transport/export-queue.ts';
+import { HopFeed } from './admin/hop-feed.ts';
+import { HopMetrics } from './admin/hop-metrics.ts';
 
 /**
  * Largest traces message. Small enough for every broker's and collector's default limit (1 MB) and
@@ -40,7 +42,17 @@ export interface RecorderSettings {
   readonly clock?: Clock;
 }
 
+/** An encoded shape that knows where its hops are counted. */
+export interface RecordedShape extends EncodedShape {
+  /** Row of HopMetrics. */
+  readonly row: number;
+}
+
 export class Recorder {
+  /** Hops counted for `/metrics`. */
+  readonly metrics = new HopMetrics();
+  /** Hops shown by `/hops`. */
+  readonly feed: HopFeed;
   readonly #settings: RecorderSettings;
   readonly #clock: Clock;
   readonly #writer: SpanWriter;
@@ -57,6 +69,7 @@ export class Recorder {
     this.#settings = settings;
     this.#clock = settings.clock ?? new Clock();
     this.#queue = settings.queue;
+    this.feed = new HopFeed((monotonicMs) => Number(this.#clock.unixNs(monotonicMs)) / 1e6);
     this.#writer = createSpanWriter({
       clock: this.#clock,
       hopFormat: settings.hopFormat,
@@ -81,15 +94,17 @@ export class Recorder {
     return lane;
   }
 
-  encode(shape: HopShape): EncodedShape {
-    return this.#writer.shape(shape);
+  encode(shape: HopShape): RecordedShape {
+    return { ...this.#writer.shape(shape), row: this.metrics.row(shape) };
   }
 
   /** Takes a finished hop. Reads the record at once and keeps nothing of it. */
-  record(lane: number, shape: EncodedShape, record: HopRecord): void {
+  record(lane: number, shape: RecordedShape, record: HopRecord): void {
     record.seq = ++this.#seq;
     this.#attempts += record.attemptCount;
     this.#writer.write(lane, shape, record);
+    this.metrics.observe(shape.row, record);
+    if (this.feed.listening) this.feed.offer(shape.shape, record);
   }
 
   /** Takes an interval of a tunnel: no hop, so it has no sequence number. Keeps nothing of it. */

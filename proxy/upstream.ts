@@ -32,6 +32,19 @@ export interface Pool {
   readonly idleMax: number;
   readonly idleTimeoutMs: number;
   readonly deadlines: Deadlines;
+  readonly counters: EndpointCounters;
+}
+
+/** Connections to one endpoint: how many there are now, and what was done since the start. */
+export interface EndpointCounters {
+  /** Connecting, in use or idle. */
+  open: number;
+  connecting: number;
+  /** Since the start. */
+  connects: number;
+  connectFailures: number;
+  /** Attempts that were given a connection. */
+  attempts: number;
 }
 
 export class UpstreamConnection implements Deadlined {
@@ -46,6 +59,10 @@ export class UpstreamConnection implements Deadlined {
 
   constructor(pool: Pool) {
     this.#pool = pool;
+    const { counters } = pool;
+    counters.open++;
+    counters.connecting++;
+    counters.connects++;
     this.socket = connect({
       host: pool.endpoint.host,
       port: pool.endpoint.port,
@@ -62,6 +79,7 @@ export class UpstreamConnection implements Deadlined {
     });
     this.socket.on('connect', () => {
       this.connected = true;
+      counters.connecting--;
       this.#user?.upstreamConnected();
     });
     this.socket.on('drain', () => this.#user?.upstreamDrained());
@@ -76,6 +94,11 @@ export class UpstreamConnection implements Deadlined {
     });
     this.socket.on('close', () => {
       this.dead = true;
+      counters.open--;
+      if (!this.connected) {
+        counters.connecting--;
+        counters.connectFailures++;
+      }
       pool.deadlines.remove(this);
       this.#user?.upstreamEnded(this.#errorCode);
     });
@@ -85,6 +108,7 @@ export class UpstreamConnection implements Deadlined {
   /** Gives the connection to an exchange. */
   use(user: UpstreamUser): void {
     this.#user = user;
+    this.#pool.counters.attempts++;
     this.deadline = NEVER;
   }
 
