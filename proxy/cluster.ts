@@ -25,12 +25,26 @@ export interface EndpointSnapshot {
   readonly attempts: number;
 }
 
+/** A cluster, as it crosses process borders. Counts are since it was made. */
+export interface ClusterSnapshot {
+  readonly name: string;
+  readonly meshed: boolean;
+  readonly requests: number;
+  readonly requests_in_flight: number;
+  readonly requests_max: number;
+  /** Requests turned away because so many were in flight. */
+  readonly overflows: number;
+  readonly endpoints: readonly EndpointSnapshot[];
+}
+
 export class ClusterRuntime {
   readonly cluster: Cluster;
   readonly #pools: readonly (Pool & { idleMax: number })[];
   readonly #requestsMax: number;
   #next = 0;
   #inFlight = 0;
+  #requests = 0;
+  #overflows = 0;
 
   constructor(cluster: Cluster, limits: Limits, deadlines: Deadlines) {
     this.cluster = cluster;
@@ -49,8 +63,21 @@ export class ClusterRuntime {
     return this.#inFlight;
   }
 
-  /** Its endpoints as `/clusters` shows them. */
-  endpoints(): EndpointSnapshot[] {
+  /** As `/clusters` shows it. */
+  snapshot(): ClusterSnapshot {
+    const { name, meshed } = this.cluster;
+    return {
+      name,
+      meshed,
+      requests: this.#requests,
+      requests_in_flight: this.#inFlight,
+      requests_max: this.#requestsMax,
+      overflows: this.#overflows,
+      endpoints: this.#endpoints(),
+    };
+  }
+
+  #endpoints(): EndpointSnapshot[] {
     return this.#pools.map(({ endpoint, idle, counters }) => {
       // A connection that died in the pool stays listed until it is next taken.
       const idleNow = idle.reduce((sum, connection) => sum + (connection.dead ? 0 : 1), 0);
@@ -71,7 +98,11 @@ export class ClusterRuntime {
 
   /** Counts a request in; false when the cluster has as many as it may. Pairs with `leave`. */
   enter(): boolean {
-    if (this.#inFlight >= this.#requestsMax) return false;
+    if (this.#inFlight >= this.#requestsMax) {
+      this.#overflows++;
+      return false;
+    }
+    this.#requests++;
     this.#inFlight++;
     return true;
   }

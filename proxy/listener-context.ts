@@ -32,6 +32,8 @@ export interface ProxyShared {
   generation: number;
   /** FUNCTIONS bits that this proxy performs on every request. */
   readonly functions: number;
+  /** Set where own time cannot be measured exactly: see HopShape. */
+  readonly ownBound?: 'upper_bound';
   /** Told of a fault of ours on the data path; counts and logs, never throws. */
   readonly onFault: (error: unknown) => void;
 }
@@ -127,6 +129,7 @@ export class ListenerContext {
       peerKnown: peer.known,
       target: route?.cluster.name ?? '',
       functions: route === undefined ? 0 : this.shared.functions,
+      ...(this.shared.ownBound === undefined ? {} : { ownBound: this.shared.ownBound }),
     };
     const encoded = this.shared.recorder.encode(shape);
     // Routes, methods, peers and hosts are all bounded, their product might not be.

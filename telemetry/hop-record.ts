@@ -114,6 +114,8 @@ export interface HopShape {
   readonly target: string;
   /** Functions performed, bit n = FUNCTIONS[n]. */
   readonly functions: number;
+  /** Own time is at most what is recorded; left out where it is exact. */
+  readonly ownBound?: 'upper_bound';
 }
 
 /** One try upstream. Times in milliseconds of the monotonic clock. */

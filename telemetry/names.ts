@@ -37,6 +37,8 @@ export const ATTR = {
   /** Whom the hop calls: the cluster, that is the target workload. */
   target: 'azimuth.target',
   ownNs: 'azimuth.own_ns',
+  /** `upper_bound` where own time is at most azimuth.own_ns; left out where it is exact. */
+  ownBound: 'azimuth.own_bound',
   upstreamNs: 'azimuth.upstream_ns',
   attempts: 'azimuth.attempts',
   /** All other facts of the hop, packed: docs/HOP-FORMAT.md. */

@@ -54,6 +54,13 @@ export interface CountSeries {
   readonly value: number;
 }
 
+/** Attempts at one target that came to statuses of one class; target '' = all without a row. */
+export interface AttemptCount {
+  readonly target: string;
+  readonly status_class: string;
+  readonly value: number;
+}
+
 /** Everything counted since the start of the process; series without an observation are left out. */
 export interface HopMetricsSnapshot {
   readonly duration: readonly HistogramSeries[];
@@ -152,21 +159,29 @@ export class HopMetrics {
     add(this.#own.counts, row * OWN_CELLS, OWN_BOUNDS_S, ownMs > 0 ? ownMs / 1000 : 0);
   }
 
+  /** Attempts by target and status class, those of streams included. */
+  attempts(): AttemptCount[] {
+    const { counts, cells, labels } = this.#attempts;
+    return labels.flatMap((of, row) =>
+      STATUS_CLASSES.map((name, i) => ({
+        target: of[ATTR.target] ?? '',
+        status_class: name,
+        value: counts[row * cells + i * (1 + DURATION_CELLS)]!,
+      })).filter(({ value }) => value > 0),
+    );
+  }
+
   snapshot(): HopMetricsSnapshot {
-    const attempts = (at: (cell: number) => number): CountSeries[] =>
-      this.#attempts.labels.flatMap((labels, row) =>
-        STATUS_CLASSES.map((name, i) => ({
-          labels: { ...labels, [STATUS_CLASS_LABEL]: name },
-          value: at((row * CLASSES + i) * (1 + DURATION_CELLS)),
-        })).filter(({ value }) => value > 0),
-      );
     return {
       duration: byClass(this.#duration, DURATION_CELLS, 0),
       own: this.#own.labels
         .map((labels, row) => series(this.#own.counts, row * OWN_CELLS, OWN_CELLS, labels))
         .filter(isCounted),
       attempt_duration: byClass(this.#attempts, 1 + DURATION_CELLS, 1),
-      attempts: attempts((cell) => this.#attempts.counts[cell]!),
+      attempts: this.attempts().map(({ target, status_class: status, value }) => ({
+        labels: { [ATTR.target]: target, [STATUS_CLASS_LABEL]: status },
+        value,
+      })),
       streams: this.#streams.labels.flatMap((labels, row) =>
         STREAM_KINDS.map((kind, i) => ({
           labels: { ...labels, 'azimuth.stream_class': kind },
