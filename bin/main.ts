@@ -11,6 +11,10 @@ const COMMANDS: Record<string, { about: string; load: () => Promise<{ command: C
   check: { about: 'validate a mesh file', load: () => import('./commands/check.ts') },
   gateway: { about: 'run a gateway proxy', load: () => import('./commands/gateway.ts') },
   sidecar: { about: 'run a sidecar proxy', load: () => import('./commands/sidecar.ts') },
+  tail: {
+    about: 'show the requests of a proxy as they finish',
+    load: () => import('./commands/tail.ts'),
+  },
   collector: { about: 'run the collector', load: () => import('./commands/collector.ts') },
   store: {
     about: 'run the embedded ClickHouse, or migrate a store',
@@ -54,6 +58,7 @@ function overview(): string {
     'Examples:',
     '  azimuth check mesh.yaml',
     '  azimuth gateway --mesh mesh.yaml --name edge',
+    '  azimuth tail --name edge --slower-than 100ms',
     '  azimuth report gateway-vs-mesh --last 5m --perspective whole',
     '  azimuth explain --slowest',
     '',

@@ -108,6 +108,8 @@ export interface TelemetryPart {
 }
 
 export interface ProxyPart {
+  /** Path of the mesh file that it was read from; absent where it was made by code. */
+  readonly source?: string;
   readonly mesh: string;
   readonly topology: string;
   readonly cluster: string;

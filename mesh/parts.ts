@@ -117,6 +117,7 @@ export function proxyPart(mesh: Mesh, name: string, role?: 'gateway' | 'sidecar'
     );
   }
   return {
+    source: resolve(mesh.file),
     mesh: config.mesh,
     topology: config.topology,
     cluster: config.cluster,

@@ -54,16 +54,18 @@ export class DataPlane {
   readonly bootId = randomBytes(8).toString('hex');
   /** Name of the proxy that it is part of. */
   readonly proxy: string;
+  /** What it works by now; `apply` replaces it. */
+  part: ProxyPart;
   /** The last ledger; there after `stop`. */
   closingLedger: Ledger | undefined;
   readonly #settings: DataPlaneSettings;
   readonly #log: Log;
-  readonly #limits: Limits;
-  readonly #deadlines: Deadlines;
+  readonly limits: Limits;
+  readonly deadlines: Deadlines;
   readonly #exporter: Exporter;
-  readonly #queue: ExportQueue;
+  readonly queue: ExportQueue;
   readonly #spool: Spool | undefined;
-  readonly #recorder: Recorder;
+  readonly recorder: Recorder;
   readonly #shared: ProxyShared;
   readonly #listeners = new Map<string, OpenListener>();
   /** Removed by a reload, until their last connection is gone. */
@@ -78,15 +80,16 @@ export class DataPlane {
   constructor(settings: DataPlaneSettings) {
     const { part, log, stateFolder } = settings;
     this.proxy = part.name;
+    this.part = part;
     this.#settings = settings;
     this.#log = log;
-    this.#limits = { ...DEFAULT_LIMITS, ...settings.limits };
-    this.#deadlines = settings.deadlines ?? new Deadlines();
+    this.limits = { ...DEFAULT_LIMITS, ...settings.limits };
+    this.deadlines = settings.deadlines ?? new Deadlines();
     this.#exporter = settings.exporter;
     const resource = this.#resource();
     const { dir, bytes_max: bytesMax } = part.telemetry.spool;
     this.#spool = dir === undefined ? undefined : new Spool({ dir, bytesMax, resource, log });
-    this.#queue = createExportQueue({
+    this.queue = createExportQueue({
       exporter: this.#exporter,
       itemsMax: part.telemetry.queue_hops_max,
       bytesMax: part.telemetry.queue_bytes_max,
@@ -105,19 +108,19 @@ export class DataPlane {
         log,
       });
     }
-    this.#recorder = new Recorder({
+    this.recorder = new Recorder({
       resource,
       hopFormat: part.telemetry.hop_format,
       flushIntervalMs: part.telemetry.flush_interval_ms,
-      queue: this.#queue,
-      takeLoopDelayMs: () => this.#deadlines.takeLateMaxMs(),
+      queue: this.queue,
+      takeLoopDelayMs: () => this.deadlines.takeLateMaxMs(),
       onStatement: (ledger, unixNs) => this.#counterFile?.write(ledger, unixNs),
       onLedger: (ledger) => this.#spool?.keepLedger(ledger),
     });
     this.#shared = {
-      limits: this.#limits,
-      deadlines: this.#deadlines,
-      recorder: this.#recorder,
+      limits: this.limits,
+      deadlines: this.deadlines,
+      recorder: this.recorder,
       pathMode: part.telemetry.path,
       generation: part.generation,
       functions: CORE_FUNCTIONS,
@@ -132,14 +135,14 @@ export class DataPlane {
   /** Begins to record and to export. Opens the counter file; a failure of it is only logged. */
   start(): void {
     const { deadlines } = this.#settings;
-    if (deadlines === undefined) this.#deadlines.start();
+    if (deadlines === undefined) this.deadlines.start();
     this.#counterFile?.open();
-    this.#recorder.start();
+    this.recorder.start();
     this.#spool?.start({
-      ledger: () => this.#recorder.ledger(false),
+      ledger: () => this.recorder.ledger(false),
       offerLedger: (body, bootId, onDelivered) =>
-        this.#queue.offerLatest({ signal: 'logs', body, items: 1 }, bootId, onDelivered),
-      onFound: () => this.#queue.wake(),
+        this.queue.offerLatest({ signal: 'logs', body, items: 1 }, bootId, onDelivered),
+      onFound: () => this.queue.wake(),
     });
     // The pipe may be away: requests are carried all the same, and the queue keeps trying.
     this.#exporter.start?.().catch((error: unknown) => {
@@ -171,6 +174,7 @@ export class DataPlane {
    * Listeners that are gone drain; what has not changed keeps its pools. Cannot fail.
    */
   apply(part: ProxyPart): void {
+    this.part = part;
     this.#shared.generation = part.generation;
     const kept = new Set(part.listeners.map((listener) => listener.name));
     for (const [name, listener] of this.#listeners) {
@@ -194,7 +198,7 @@ export class DataPlane {
   }
 
   ledger(): Ledger {
-    return this.#recorder.ledger(false);
+    return this.recorder.ledger(false);
   }
 
   /** Listeners in service, by name. */
@@ -217,15 +221,15 @@ export class DataPlane {
     await this.#requestsFinished();
     for (const { connections } of all) for (const connection of connections) connection.cutOff();
     for (const { context } of all) closeClusters(context);
-    this.#deadlines.stop();
-    this.#recorder.stop();
+    this.deadlines.stop();
+    this.recorder.stop();
     this.#endedBoots?.stop();
-    this.#recorder.flush();
-    await this.#queue.drain(QUEUE_DRAIN_MS);
+    this.recorder.flush();
+    await this.queue.drain(QUEUE_DRAIN_MS);
     let ledgerDelivered = false;
-    this.closingLedger = this.#recorder.sendLedger(true, () => (ledgerDelivered = true));
-    await this.#queue.drain(LEDGER_DRAIN_MS);
-    this.#queue.close();
+    this.closingLedger = this.recorder.sendLedger(true, () => (ledgerDelivered = true));
+    await this.queue.drain(LEDGER_DRAIN_MS);
+    this.queue.close();
     await this.#spool?.close(this.closingLedger, ledgerDelivered);
     // Kept while nobody acknowledged the closing ledger: then the next start states it.
     await this.#counterFile?.close(ledgerDelivered);
@@ -241,7 +245,7 @@ export class DataPlane {
   async #requestsFinished(): Promise<void> {
     if (this.#isDrained()) return;
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, this.#limits.drainTimeoutMs);
+      const timer = setTimeout(resolve, this.limits.drainTimeoutMs);
       this.#onDrained = () => {
         clearTimeout(timer);
         resolve();

@@ -13,7 +13,7 @@ import type { HttpAppServer } from '../runtime/http-app.ts';
 import type { Part } from '../runtime/lifecycle.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Ledger } from '../telemetry/ledger.ts';
-import { createAdminApp } from './admin-app.ts';
+import { createAdminApp } from './admin/admin-app.ts';
 import { ConfigStatus, type ReloadOutcome } from './config-status.ts';
 import { DataPlane, type DataPlaneSettings } from './data-plane.ts';
 import { Listening } from './listening.ts';

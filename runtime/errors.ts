@@ -38,6 +38,11 @@ export const ERRORS = {
     exitCode: 69,
     text: 'A worker process could not begin; its own last log line says why.',
   },
+  AZ_ADMIN_UNAVAILABLE: {
+    retryable: true,
+    exitCode: 69,
+    text: 'No proxy answers at the admin address; start it or name another address.',
+  },
   AZ_DISK_FULL: {
     retryable: true,
     status: 503,

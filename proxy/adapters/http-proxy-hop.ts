@@ -201,7 +201,7 @@ export class HttpProxyHop {
       }
     }
     delete headers['tracestate'];
-    delete headers[PEER_HEADER];
+    Reflect.deleteProperty(headers, PEER_HEADER);
     const { name, role } = this.#context.listener.workload;
     if (this.#route?.cluster.meshed === true) headers[PEER_HEADER] = `${role};${name}`;
   }

@@ -70,7 +70,7 @@ type Pass = (
   request: IncomingMessage,
   response: ServerResponse,
   options: { target?: unknown },
-) => boolean | void;
+) => void;
 
 /** What is used of http-proxy's ProxyServer; its published types leave `before` out. */
 interface ProxyServer {

@@ -10,6 +10,7 @@ import type { HttpRequest, HttpResponse } from '../../runtime/http-app.ts';
 import type { Member, Members } from '../workers/snapshots.ts';
 import type { FeedEvent } from './hop-feed.ts';
 import { parseHopFilter } from './hop-filter.ts';
+import type { ReaderCounts } from './metrics-page.ts';
 
 /** Each reader costs the data plane one comparison a hop. People watch; machines use the store. */
 export const READERS_MAX = 16;
@@ -21,13 +22,18 @@ const HEARTBEAT_MS = 10_000;
 export class HopsStream {
   readonly #members: Members;
   readonly #heartbeatMs: number;
-  readers = 0;
-  leftOut = 0;
-  turnedAway = 0;
+  #readers = 0;
+  #leftOut = 0;
+  #turnedAway = 0;
 
   constructor(members: Members, heartbeatMs = HEARTBEAT_MS) {
     this.#members = members;
     this.#heartbeatMs = heartbeatMs;
+  }
+
+  /** For `/metrics`. */
+  counts(): ReaderCounts {
+    return { readers: this.#readers, leftOut: this.#leftOut, turnedAway: this.#turnedAway };
   }
 
   /** Answers one GET /hops; the stream ends when the client goes or the server closes. */
@@ -37,19 +43,19 @@ export class HopsStream {
       res.status(400).json({ error: parsed.fault });
       return;
     }
-    if (this.readers >= READERS_MAX) {
-      this.turnedAway++;
+    if (this.#readers >= READERS_MAX) {
+      this.#turnedAway++;
       res.status(503).set('retry-after', '5');
       res.json({
         error: `${READERS_MAX} readers of /hops are connected, which is all there may be`,
       });
       return;
     }
-    this.readers++;
+    this.#readers++;
     res.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
     const reader = new Reader(res);
     const unfollow = this.#members.follow('hops', parsed.filter, (event, from) => {
-      this.leftOut += reader.take(event as FeedEvent, from);
+      this.#leftOut += reader.take(event as FeedEvent, from);
     });
     // Only now: who has the head misses no hop that finishes after it.
     res.write(': hops as they finish\n\n');
@@ -57,7 +63,7 @@ export class HopsStream {
     res.once('close', () => {
       clearInterval(heartbeat);
       unfollow();
-      this.readers--;
+      this.#readers--;
     });
     res.on('error', () => res.destroy());
   }

@@ -13,7 +13,7 @@ import type { ProxyPart } from '../../mesh/part.ts';
 import { messageOf } from '../../runtime/errors.ts';
 import type { HttpAppServer } from '../../runtime/http-app.ts';
 import type { Log } from '../../runtime/log.ts';
-import { createAdminApp } from '../admin-app.ts';
+import { createAdminApp } from '../admin/admin-app.ts';
 import { ConfigStatus, type ReloadOutcome } from '../config-status.ts';
 import { Listening } from '../listening.ts';
 import type { RunningProxy } from '../process.ts';

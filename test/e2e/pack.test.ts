@@ -65,6 +65,7 @@ describe('the packed package', function () {
       'check',
       'gateway',
       'sidecar',
+      'tail',
       'collector',
       'store',
       'analytics',

@@ -1,0 +1,287 @@
+/**
+ * `/metrics` of a proxy: the snapshots of all its processes as one Prometheus exposition. Names and
+ * units are those of OpenTelemetry's semantic conventions where there is one, else `azimuth.…`.
+ *
+ * Every series carries `azimuth.worker`: summed here, a counter would fall each time a worker is
+ * replaced, and Prometheus would take the fall for a restart of all of them.
+ */
+import {
+  MetricsText,
+  type HistogramSample,
+  type MetricSample,
+} from '../../runtime/metrics-text.ts';
+import type { ConfigStatusJson } from '../config-status.ts';
+import type { Answer } from '../workers/snapshots.ts';
+import {
+  DURATION_BOUNDS_S,
+  OWN_BOUNDS_S,
+  type CountSeries,
+  type HistogramSeries,
+} from './hop-metrics.ts';
+import type { ListenerCluster, ProcessSnapshot } from './process-snapshot.ts';
+
+/** What the admin application itself counts about its readers of `/hops`. */
+export interface ReaderCounts {
+  /** Connected now. */
+  readonly readers: number;
+  /** Hops that readers wanted and did not get, since the start. */
+  readonly leftOut: number;
+  /** Readers turned away because there were enough. */
+  readonly turnedAway: number;
+}
+
+type Labelled = Record<string, string | number>;
+
+/** The whole page. A process that did not answer is `azimuth_worker_up 0` and nothing else. */
+export function metricsPage(
+  answers: readonly Answer<ProcessSnapshot>[],
+  config: ConfigStatusJson,
+  readers: ReaderCounts,
+): string {
+  const up = answers.flatMap((answer) =>
+    'value' in answer ? [{ worker: { 'azimuth.worker': answer.worker }, of: answer.value }] : [],
+  );
+  const each = (value: (of: ProcessSnapshot) => number): MetricSample[] =>
+    up.map(({ worker, of }) => ({ labels: worker, value: value(of) }));
+  const all = <T>(
+    list: (of: ProcessSnapshot) => readonly T[],
+    sample: (one: T) => { labels: Labelled; value: number }[],
+  ): MetricSample[] =>
+    up.flatMap(({ worker, of }) =>
+      list(of)
+        .flatMap(sample)
+        .map(({ labels, value }) => ({ labels: { ...labels, ...worker }, value })),
+    );
+  const histograms = (
+    list: (of: ProcessSnapshot) => readonly HistogramSeries[],
+  ): HistogramSample[] =>
+    up.flatMap(({ worker, of }) =>
+      list(of).map(({ labels, counts, sum }) => ({
+        labels: { ...labels, ...worker },
+        counts,
+        sum,
+      })),
+    );
+  const counts = (list: (of: ProcessSnapshot) => readonly CountSeries[]): MetricSample[] =>
+    all(list, (series) => [{ ...series }]);
+  const endpoints = (
+    sample: (
+      endpoint: ListenerCluster['endpoints'][number],
+    ) => { labels: Labelled; value: number }[],
+  ): MetricSample[] =>
+    all(
+      ({ clusters }) => clusters,
+      (cluster) =>
+        cluster.endpoints.flatMap((endpoint) =>
+          sample(endpoint).map(({ labels, value }) => ({
+            labels: {
+              'azimuth.listener': cluster.listener,
+              'azimuth.target': cluster.name,
+              'server.address': endpoint.host,
+              'server.port': endpoint.port,
+              ...labels,
+            },
+            value,
+          })),
+        ),
+    );
+  const clusters = (value: (cluster: ListenerCluster) => number): MetricSample[] =>
+    all(
+      (of) => of.clusters,
+      (one) => [
+        {
+          labels: { 'azimuth.listener': one.listener, 'azimuth.target': one.name },
+          value: value(one),
+        },
+      ],
+    );
+
+  return new MetricsText()
+    .histogram(
+      'http.server.request.duration',
+      's',
+      'Duration of hops, streams and tunnels left out.',
+      DURATION_BOUNDS_S,
+      histograms((of) => of.hops.duration),
+    )
+    .histogram(
+      'azimuth.hop.own_time',
+      's',
+      'The proxy’s own part of the duration: neither client wait, nor attempt, nor back-off.',
+      OWN_BOUNDS_S,
+      histograms((of) => of.hops.own),
+    )
+    .histogram(
+      'http.client.request.duration',
+      's',
+      'Duration of attempts upstream, connecting included, those of streams left out.',
+      DURATION_BOUNDS_S,
+      histograms((of) => of.hops.attempt_duration),
+    )
+    .counter(
+      'azimuth.attempts',
+      '{attempt}',
+      'Attempts upstream, those of streams included.',
+      counts((of) => of.hops.attempts),
+    )
+    .counter(
+      'azimuth.streams',
+      '{hop}',
+      'Hops that were streams or tunnels.',
+      counts((of) => of.hops.streams),
+    )
+    .gauge(
+      'http.server.active_requests',
+      '{request}',
+      'Requests in flight.',
+      each((of) => of.requests_in_flight),
+    )
+    .counter(
+      'azimuth.listener.garbage',
+      '{connection}',
+      'What came in and was no HTTP at all, and so is no hop.',
+      all(
+        (of) => of.listeners,
+        ({ name, garbage }) => [{ labels: { 'azimuth.listener': name }, value: garbage }],
+      ),
+    )
+    .gauge(
+      'http.client.open_connections',
+      '{connection}',
+      'Connections to endpoints by state.',
+      endpoints(({ connections }) =>
+        (['active', 'idle', 'connecting'] as const).map((state) => ({
+          labels: { 'http.connection.state': state },
+          value: connections[state],
+        })),
+      ),
+    )
+    .counter(
+      'azimuth.upstream.connects',
+      '{connection}',
+      'Connections begun.',
+      endpoints((e) => [{ labels: {}, value: e.connects }]),
+    )
+    .counter(
+      'azimuth.upstream.connect_failures',
+      '{connection}',
+      'Connections that never stood: refused, timed out or given up.',
+      endpoints((e) => [{ labels: {}, value: e.connect_failures }]),
+    )
+    .gauge(
+      'azimuth.upstream.active_requests',
+      '{request}',
+      'Requests in flight by cluster.',
+      clusters((c) => c.requests_in_flight),
+    )
+    .counter(
+      'azimuth.upstream.overflows',
+      '{request}',
+      'Requests turned away because the cluster had as many as it may.',
+      clusters((c) => c.overflows),
+    )
+    .counter(
+      'azimuth.hops.finished',
+      '{hop}',
+      'Hops recorded.',
+      each((of) => of.hops_finished),
+    )
+    .counter(
+      'otel.sdk.exporter.span.exported',
+      '{span}',
+      'Hops (SERVER spans) that the next in the pipeline acknowledged.',
+      each((of) => of.exported),
+    )
+    .counter(
+      'azimuth.export.dropped',
+      '{hop}',
+      'Hops given up, by reason.',
+      all(
+        (of) => Object.entries(of.dropped),
+        ([reason, value]) => [{ labels: { reason }, value }],
+      ),
+    )
+    .gauge(
+      'otel.sdk.processor.span.queue.size',
+      '{span}',
+      'Hops waiting or in flight to the next.',
+      each((of) => of.queued_hops),
+    )
+    .gauge(
+      'azimuth.export.queue',
+      'By',
+      'Bytes waiting or in flight to the next.',
+      each((of) => of.queued_bytes),
+    )
+    .counter(
+      'process.cpu.time',
+      's',
+      'CPU time of the process.',
+      all(
+        (of) => [of],
+        (of) => [
+          { labels: { 'cpu.mode': 'user' }, value: of.cpu_user_s },
+          { labels: { 'cpu.mode': 'system' }, value: of.cpu_system_s },
+        ],
+      ),
+    )
+    .gauge(
+      'process.memory.usage',
+      'By',
+      'Resident memory.',
+      each((of) => of.rss_bytes),
+    )
+    .gauge(
+      'v8js.memory.heap.used',
+      'By',
+      'JavaScript heap in use.',
+      each((of) => of.heap_used_bytes),
+    )
+    .gauge(
+      'process.uptime',
+      's',
+      'Time since the process began.',
+      each((of) => of.uptime_s),
+    )
+    .counter(
+      'azimuth.event_loop.late',
+      's',
+      'Lateness of the event loop, summed over its ticks.',
+      each((of) => of.loop_late_s),
+    )
+    .gauge(
+      'azimuth.worker.up',
+      '1',
+      '1 when the process that carries requests answered, else 0.',
+      answers.map((answer) => ({
+        labels: { 'azimuth.worker': answer.worker },
+        value: 'value' in answer ? 1 : 0,
+      })),
+    )
+    .gauge(
+      'azimuth.config.generation',
+      '1',
+      'Generation of the configuration in force.',
+      config.generation,
+    )
+    .counter(
+      'azimuth.config.reloads',
+      '{reload}',
+      'Reloads by outcome.',
+      Object.entries(config.reloads).map(([outcome, value]) => ({ labels: { outcome }, value })),
+    )
+    .gauge('azimuth.hops.readers', '{reader}', 'Readers of /hops.', readers.readers)
+    .counter(
+      'azimuth.hops.left_out',
+      '{hop}',
+      'Hops that readers of /hops wanted and did not get.',
+      readers.leftOut,
+    )
+    .counter(
+      'azimuth.hops.readers_turned_away',
+      '{reader}',
+      'Readers of /hops turned away because there were enough.',
+      readers.turnedAway,
+    )
+    .toString();
+}
