@@ -176,7 +176,8 @@ describe('the admin address of a proxy', () => {
       for (let i = 0; i < 30; i++) {
         await send(`GET /products/${i} HTTP/1.1\r\nHost: shop-${i}.example\r\n\r\n`);
         await send(`GET /none-${i} HTTP/1.1\r\nHost: a\r\nazimuth-peer: bff;p${i}\r\n\r\n`);
-        await send(`GET /none-${i}"\\{} HTTP/1.1\r\nHost: a\r\n\r\n`);
+        // No HTTP, so no hop.
+        await lab.exchange(`GET /none-${i}"\\{} HTTP/1.1\r\nHost: a\r\n\r\n`, '\r\n\r\n');
         await send(`M${i}-METHOD /orders HTTP/1.1\r\nHost: a\r\n\r\n`);
       }
       await lab.hops(sent);
@@ -194,6 +195,7 @@ describe('the admin address of a proxy', () => {
       assert.equal(sumOf(samples, 'http_server_request_duration_seconds_count'), sent);
       assert.equal(sumOf(samples, 'azimuth_hops_finished_total'), sent);
       assert.equal(sumOf(samples, 'azimuth_hop_own_time_seconds_count'), sent);
+      assert.equal(sumOf(samples, 'azimuth_listener_garbage_total'), 30);
     });
   });
 
