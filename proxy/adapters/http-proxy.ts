@@ -240,7 +240,6 @@ class Recording implements HttpProxyInstrumentation {
       generation: 1,
       functions: 0,
       ownBound: 'upper_bound',
-      draining: false,
       onFault: (error) => this.#complain(error),
     });
     this.#contexts.set(name, context);

@@ -208,6 +208,12 @@ export function metricsPage(
       each((of) => of.queued_hops),
     )
     .gauge(
+      'azimuth.export.spooled',
+      '{hop}',
+      'Hops that lie on disk until the next takes them.',
+      each((of) => of.spooled_hops),
+    )
+    .gauge(
       'azimuth.export.queue',
       'By',
       'Bytes waiting or in flight to the next.',

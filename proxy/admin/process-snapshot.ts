@@ -40,6 +40,8 @@ export interface ProcessSnapshot {
   readonly exported: number;
   readonly dropped: Readonly<Record<string, number>>;
   readonly queued_hops: number;
+  /** Hops of this process that lie on disk until the next takes them. */
+  readonly spooled_hops: number;
   readonly queued_bytes: number;
   readonly listeners: readonly { readonly name: string; readonly garbage: number }[];
   readonly clusters: readonly ListenerCluster[];
@@ -71,6 +73,7 @@ export function processSnapshot(sources: SnapshotSources): ProcessSnapshot {
     exported: ledger.emitted,
     dropped: ledger.dropped,
     queued_hops: queue.queuedItems,
+    spooled_hops: ledger.spooled,
     queued_bytes: queue.queuedBytes,
     listeners: sources
       .contexts()

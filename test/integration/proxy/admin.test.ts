@@ -5,14 +5,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import {
-  answering,
-  get,
-  OK,
-  ProxyLab,
-  type LabSettings,
-  withLab,
-} from '../../helpers/proxy-lab.ts';
+import { answering, get, ProxyLab, type LabSettings, withLab } from '../../helpers/proxy-lab.ts';
 
 const AZIMUTH = fileURLToPath(new URL('../../../bin/azimuth.js', import.meta.url));
 
@@ -182,15 +175,15 @@ describe('the admin address of a proxy', () => {
       }
       await lab.hops(sent);
       const samples = samplesOf(await metricsOf(lab));
-      const duration = samples.filter(
+      const durations = samples.filter(
         ({ name }) => name === 'http_server_request_duration_seconds_count',
       );
       const values = (label: string): string[] =>
-        [...new Set(duration.map(({ labels }) => labels[label] ?? ''))].sort();
+        [...new Set(durations.map(({ labels }) => labels[label] ?? ''))].sort();
       assert.deepEqual(values('http_route'), ['', '/products/{id}']);
       assert.deepEqual(values('http_request_method'), ['GET', '_OTHER']);
       assert.deepEqual(values('azimuth_edge_class'), ['external_to_gateway']);
-      assert.ok(duration.length <= 6, JSON.stringify(duration));
+      assert.ok(durations.length <= 6, JSON.stringify(durations));
       // Bounded, and still complete: every hop stands in one of them.
       assert.equal(sumOf(samples, 'http_server_request_duration_seconds_count'), sent);
       assert.equal(sumOf(samples, 'azimuth_hops_finished_total'), sent);

@@ -28,7 +28,7 @@ describe('an instrumented http-proxy', () => {
   let sink: OtlpSink;
   let upstream: net.Server;
   let server: http.Server;
-  let proxy: httpProxy<http.IncomingMessage, http.ServerResponse>;
+  let proxy: httpProxy;
   let instrumentation: HttpProxyInstrumentation | undefined;
   const sockets = new Set<net.Socket>();
   let upstreamSockets: net.Socket[] = [];
