@@ -15,7 +15,7 @@
  */
 import type { Socket } from 'node:net';
 import { FUNCTIONS, T } from '../telemetry/hop-record.ts';
-import type { EncodedShape } from '../telemetry/span-writer.ts';
+import type { RecordedShape } from './recorder.ts';
 import { Attempts } from './attempts.ts';
 import { BODY_NONE, parsed } from './codec/fields.ts';
 import { writeText, writtenBytes } from './codec/output.ts';
@@ -370,7 +370,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     this.#down.exchangeFinished(outcome === 'keep' && !this.#body.done ? 'close' : outcome);
   }
 
-  #recordHop(nowMs: number): EncodedShape {
+  #recordHop(nowMs: number): RecordedShape {
     const record = this.#record;
     const { shared, lane } = this.#context;
     this.#meter.waitEnd(nowMs);

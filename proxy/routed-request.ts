@@ -4,7 +4,7 @@
  * Only reads and judges: it sends nothing, and a refusal is a name that the exchange acts on.
  */
 import { FUNCTIONS, type HopRecord } from '../telemetry/hop-record.ts';
-import type { EncodedShape } from '../telemetry/span-writer.ts';
+import type { RecordedShape } from './recorder.ts';
 import {
   BODY_LENGTH,
   isPresent,
@@ -120,7 +120,7 @@ export class RoutedRequest {
   }
 
   /** What the hop of this request has in common with others. */
-  shape(): EncodedShape {
+  shape(): RecordedShape {
     const { route } = this;
     // Only a host that the route names: any other is the client's invention.
     const host = route === undefined || route.hosts.length === 0 ? '' : this.#hostRoutes!.host;

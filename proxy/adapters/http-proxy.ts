@@ -289,6 +289,7 @@ class Recording implements HttpProxyInstrumentation {
         methods: [],
         cluster,
         response_timeout_ms: 0,
+        upgrades: [],
       })),
     };
   }
