@@ -25,7 +25,7 @@ export const OWN_BOUNDS_S = [
 /** Value of the label azimuth.status_class by the first digit of a status; 0 = no answer at all. */
 const STATUS_CLASSES = ['none', '1xx', '2xx', '3xx', '4xx', '5xx'] as const;
 const CLASSES = STATUS_CLASSES.length;
-export const STATUS_CLASS_LABEL = 'azimuth.status_class';
+const STATUS_CLASS_LABEL = 'azimuth.status_class';
 
 /** Buckets, one more than bounds, and the sum behind them. */
 const DURATION_CELLS = DURATION_BOUNDS_S.length + 2;
