@@ -3,7 +3,7 @@
  * one of them refuses, the proxy refuses; where both read a request, the upstream gets exactly that
  * one, or the proxy is stricter for a reason that stands in strictness.ts.
  *
- * AZIMUTH_SEED=n repeats a run, AZIMUTH_CASES=n makes it longer.
+ * AZIMUTH_SEED=n repeats a run and AZIMUTH_SEED=new takes other cases, AZIMUTH_CASES=n makes it longer.
  */
 import assert from 'node:assert/strict';
 import { Choice, runSeed } from './corpus/random.ts';

@@ -1,6 +1,6 @@
 /**
  * The response side held against two other parsers, Node's and h11, over a generated corpus of what
- * upstreams send. AZIMUTH_SEED=n repeats a run, AZIMUTH_RESPONSE_CASES=n makes it longer.
+ * upstreams send. AZIMUTH_SEED=n repeats a run and AZIMUTH_SEED=new takes other cases, AZIMUTH_RESPONSE_CASES=n makes it longer.
  */
 import assert from 'node:assert/strict';
 import { Choice, runSeed } from './corpus/random.ts';

@@ -32,6 +32,8 @@ export class H11Oracle {
   /** Who waits for an answer, in the order of the cases. */
   readonly #waiting: { resolve: (answer: unknown) => void; reject: (error: Error) => void }[] = [];
   #received = Buffer.alloc(0);
+  /** Why there are no more answers. */
+  #ended: Error | undefined;
 
   constructor(python: string) {
     const script = join(import.meta.dirname, 'h11-reader.py');
@@ -39,9 +41,8 @@ export class H11Oracle {
     this.#child.stdout!.on('data', (bytes: Buffer) => this.#take(bytes));
     this.#child.stdin!.on('error', () => undefined);
     this.#child.on('close', (code) => {
-      for (const { reject } of this.#waiting.splice(0)) {
-        reject(new Error(`the h11 reader ended with code ${String(code)}`));
-      }
+      this.#ended = new Error(`the h11 reader ended with code ${String(code)}`);
+      for (const { reject } of this.#waiting.splice(0)) reject(this.#ended);
     });
   }
 
@@ -57,13 +58,14 @@ export class H11Oracle {
 
   /** Resolves when the process has ended. */
   async stop(): Promise<void> {
-    if (this.#child.exitCode !== null) return;
+    if (this.#ended !== undefined) return;
     const ended = new Promise((resolve) => this.#child.once('close', resolve));
     this.#child.stdin!.end();
     await ended;
   }
 
   #ask(question: object): Promise<unknown> {
+    if (this.#ended !== undefined) return Promise.reject(this.#ended);
     const body = Buffer.from(JSON.stringify(question));
     const head = Buffer.alloc(4);
     head.writeUInt32BE(body.length);
