@@ -8,6 +8,7 @@
 import { z } from 'zod';
 import { TOPIC_LOGS, TOPIC_SPANS } from '../telemetry/names.ts';
 import { DEFAULT_PORTS } from '../runtime/ports.ts';
+import { limitsSchema } from './limits.ts';
 import { parseTemplate } from './route-template.ts';
 
 /** `file_format` that this version writes; another major is refused, a newer minor is warned of. */
@@ -387,6 +388,8 @@ const meshConfigSchema = z.strictObject({
     .default('separate'),
   cluster: text.default('local'),
   telemetry,
+  // Of every proxy; each default stands with its reason in limits.ts.
+  limits: limitsSchema.describe('Limits of every proxy, each process by itself: docs/LIMITS.md.'),
   store,
   collector,
   analytics: endpoint(DEFAULT_PORTS.analytics),

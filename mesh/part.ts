@@ -3,6 +3,7 @@
  * that a proxy never looks anything up by name.
  */
 import type { PeerRole, ProxyRole, ProxySide } from '../telemetry/edge-class.ts';
+import type { LimitsPart } from './limits.ts';
 
 /** Identity of a workload, as it stands on the Resource of its spans. */
 export interface WorkloadIdentity {
@@ -122,6 +123,7 @@ export interface ProxyPart {
   readonly listeners: readonly Listener[];
   readonly admin: Endpoint;
   readonly telemetry: TelemetryPart;
+  readonly limits: LimitsPart;
 }
 
 export interface StorePart {

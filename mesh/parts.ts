@@ -132,6 +132,7 @@ export function proxyPart(mesh: Mesh, name: string, role?: 'gateway' | 'sidecar'
         : [gatewayListener(config, gateway)],
     admin: owner.admin,
     telemetry: telemetryPart(mesh),
+    limits: config.limits,
   };
 }
 

@@ -5,6 +5,7 @@
  */
 import { DEFAULT_PORTS } from '../runtime/ports.ts';
 import { FILE_FORMAT, TOPOLOGIES } from './config.ts';
+import { limitContradictions } from './limits.ts';
 import { coversTemplate, parseTemplate } from './route-template.ts';
 import { pathText, type Fault, type Path, type Source } from './source.ts';
 
@@ -48,6 +49,7 @@ export function referenceFaults(source: Source): Fault[] {
     ...routeFaults(top, source),
     ...hostFaults(top, source),
     ...portFaults(top, source),
+    ...limitFaults(top, source),
   ];
 }
 
@@ -237,6 +239,14 @@ function hostFaults(top: Item, source: Source): Fault[] {
     }
   }
   return faults;
+}
+
+/** Limits that contradict each other; those left out count as their defaults. */
+function limitFaults(top: Item, source: Source): Fault[] {
+  const limits = group(top, 'limits');
+  return limitContradictions(limits.raw).map(({ at, message }) =>
+    source.fault([...limits.path, at], message),
+  );
 }
 
 /** Hosts that mean this machine, as one. */

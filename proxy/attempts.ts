@@ -8,6 +8,8 @@
  *     └──► again ──► …            nothing of the first can have been acted on
  */
 import { ATTEMPT_BITS } from '../telemetry/hop-record.ts';
+import type { ProcessLoad } from './admission.ts';
+import { Backlog } from './backlog.ts';
 import { writeText } from './codec/output.ts';
 import type { HopMeter } from './hop-meter.ts';
 import type { CompiledRoute } from './listener-context.ts';
@@ -17,22 +19,28 @@ import { attemptSpanId } from './upstream-request.ts';
 export class Attempts {
   readonly #user: UpstreamUser;
   readonly #meter: HopMeter;
+  /** Bytes of the request that the upstream does not take. */
+  readonly #backlog: Backlog;
   #route!: CompiledRoute;
   /** Head for upstream, and where in it the parent id stands. */
   #head = '';
   #parentAt = 0;
   #repeatable = false;
+  /** The connection of the open attempt is not established. */
+  #connecting = false;
   /** The connection of the attempt that is open now. */
   upstream: UpstreamConnection | undefined;
 
-  constructor(user: UpstreamUser, meter: HopMeter) {
+  constructor(user: UpstreamUser, meter: HopMeter, load: ProcessLoad) {
     this.#user = user;
     this.#meter = meter;
+    this.#backlog = new Backlog(load);
   }
 
   /**
    * Begins attempt 1 of a request whose permit was taken (`route.runtime.enter`). `repeatable`: to
-   * receive it twice changes nothing, and it has no body.
+   * receive it twice changes nothing, and it has no body. Undefined when too many requests wait for
+   * a connection; then the permit was given back.
    */
   first(
     route: CompiledRoute,
@@ -40,12 +48,17 @@ export class Attempts {
     parentAt: number,
     repeatable: boolean,
     nowMs: number,
-  ): UpstreamConnection {
+  ): UpstreamConnection | undefined {
+    const upstream = route.runtime.take();
+    if (upstream === undefined) {
+      route.runtime.leave();
+      return undefined;
+    }
     this.#route = route;
     this.#head = head;
     this.#parentAt = parentAt;
     this.#repeatable = repeatable;
-    return this.#start(route.runtime.take(), nowMs);
+    return this.#start(upstream, nowMs);
   }
 
   /**
@@ -61,12 +74,27 @@ export class Attempts {
   again(nowMs: number): void {
     const { record } = this.#meter;
     this.#meter.endAttempt(nowMs);
+    this.connected();
+    this.#backlog.release();
     this.upstream!.release(false);
     const { socket } = this.#start(this.#route.runtime.connect(), nowMs);
     const parentId = attemptSpanId(record.spanId, record.attemptCount);
     const head = this.#head;
     this.#head = head.slice(0, this.#parentAt) + parentId + head.slice(this.#parentAt + 16);
     writeText(socket, this.#head);
+  }
+
+  /** Bytes were sent: what of them waits counts in the load of the process. */
+  sent(): void {
+    const socket = this.upstream?.socket;
+    if (socket !== undefined && socket.writableLength > 0) this.#backlog.watch(socket);
+  }
+
+  /** The connection of the open attempt stands, or is given up. Safe to call twice. */
+  connected(): void {
+    if (!this.#connecting) return;
+    this.#connecting = false;
+    this.#route.runtime.connectEnds();
   }
 
   /** The answer ended at `atMs`. `reusable`: both messages ended exactly on this connection. */
@@ -86,6 +114,8 @@ export class Attempts {
   detach(atMs: number): UpstreamConnection {
     const upstream = this.upstream!;
     this.upstream = undefined;
+    this.connected();
+    this.#backlog.release();
     this.#meter.endAttempt(atMs);
     return upstream;
   }
@@ -93,6 +123,10 @@ export class Attempts {
   #start(upstream: UpstreamConnection, nowMs: number): UpstreamConnection {
     this.#meter.startAttempt(nowMs, this.#route.cluster.meshed, upstream.connected);
     this.upstream = upstream;
+    if (!upstream.connected) {
+      this.#connecting = true;
+      this.#route.runtime.connectBegins();
+    }
     upstream.use(this.#user);
     return upstream;
   }

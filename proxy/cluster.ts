@@ -32,7 +32,7 @@ export interface ClusterSnapshot {
   readonly requests: number;
   readonly requests_in_flight: number;
   readonly requests_max: number;
-  /** Requests turned away because so many were in flight. */
+  /** Requests turned away because so many were in flight, or waited for a connection. */
   readonly overflows: number;
   readonly endpoints: readonly EndpointSnapshot[];
 }
@@ -41,14 +41,18 @@ export class ClusterRuntime {
   readonly cluster: Cluster;
   readonly #pools: readonly (Pool & { idleMax: number })[];
   readonly #requestsMax: number;
+  readonly #pendingMax: number;
   #next = 0;
   #inFlight = 0;
   #requests = 0;
   #overflows = 0;
+  /** Requests in flight whose connection is not established. */
+  #pending = 0;
 
   constructor(cluster: Cluster, limits: Limits, deadlines: Deadlines) {
     this.cluster = cluster;
     this.#requestsMax = limits.requestsPerCluster;
+    this.#pendingMax = limits.pendingPerCluster;
     this.#pools = cluster.endpoints.map((endpoint) => ({
       endpoint,
       idle: [],
@@ -111,12 +115,26 @@ export class ClusterRuntime {
     this.#inFlight--;
   }
 
-  /** A connection to the next endpoint: an idle one, or one that begins to connect. */
-  take(): UpstreamConnection {
+  /** A request waits for its connection. Pairs with `connectEnds`. */
+  connectBegins(): void {
+    this.#pending++;
+  }
+
+  connectEnds(): void {
+    this.#pending--;
+  }
+
+  /**
+   * A connection to the next endpoint: an idle one, or one that begins to connect; undefined when
+   * as many connect as may.
+   */
+  take(): UpstreamConnection | undefined {
     const pool = this.#nextPool();
     let connection;
     while ((connection = pool.idle.pop()) !== undefined) if (!connection.dead) return connection;
-    return new UpstreamConnection(pool);
+    if (this.#pending < this.#pendingMax) return new UpstreamConnection(pool);
+    this.#overflows++;
+    return undefined;
   }
 
   /** A new connection to the next endpoint, whatever is idle. */

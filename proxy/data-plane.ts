@@ -23,7 +23,9 @@ import { Deadlines } from './deadlines.ts';
 import { DownstreamConnection } from './downstream.ts';
 import { EndedBoots } from './ended-boots.ts';
 import { CORE_FUNCTIONS } from './exchange.ts';
-import { DEFAULT_LIMITS, type Limits } from './limits.ts';
+import type { ProcessLoad } from './admission.ts';
+import { createLoad } from './limits-json.ts';
+import { limitsOf, type Limits } from './limits.ts';
 import { ListenerContext, type ProxyShared } from './listener-context.ts';
 import { Recorder } from './recorder.ts';
 
@@ -61,6 +63,7 @@ export class DataPlane {
   readonly #settings: DataPlaneSettings;
   readonly #log: Log;
   readonly limits: Limits;
+  readonly load: ProcessLoad;
   readonly deadlines: Deadlines;
   readonly #exporter: Exporter;
   readonly queue: ExportQueue;
@@ -83,7 +86,8 @@ export class DataPlane {
     this.part = part;
     this.#settings = settings;
     this.#log = log;
-    this.limits = { ...DEFAULT_LIMITS, ...settings.limits };
+    this.limits = { ...limitsOf(part.limits), ...settings.limits };
+    this.load = createLoad(this.limits, part.listeners.length, log);
     this.deadlines = settings.deadlines ?? new Deadlines();
     this.#exporter = settings.exporter;
     const resource = this.#resource();
@@ -120,6 +124,7 @@ export class DataPlane {
     this.#shared = {
       limits: this.limits,
       deadlines: this.deadlines,
+      load: this.load,
       recorder: this.recorder,
       pathMode: part.telemetry.path,
       generation: part.generation,

@@ -15,6 +15,8 @@
  * direction ends by itself.
  */
 import type { Socket } from 'node:net';
+import { RESET, type Admitted } from './admission.ts';
+import { Backlog } from './backlog.ts';
 import { parseRequestHead, requestLine } from './codec/request-head.ts';
 import { MORE, parsed } from './codec/fields.ts';
 import { CR, LF } from './codec/tables.ts';
@@ -35,6 +37,8 @@ export class DownstreamConnection implements Downstream, Deadlined {
   readonly forwardedLines: string;
   readonly #context: ListenerContext;
   readonly #exchange: Exchange;
+  readonly #admitted: Admitted;
+  readonly #backlog: Backlog;
   readonly #onClosed: (connection: DownstreamConnection) => void;
   deadline = NEVER;
   deadlineIndex = -1;
@@ -45,6 +49,7 @@ export class DownstreamConnection implements Downstream, Deadlined {
   /** Bytes behind the request in hand: the next requests of a pipeline. */
   #rest: Buffer | undefined;
   #lingeredBytes = 0;
+  #headTimeoutMs: number;
   #tunnel: DownstreamUser | undefined;
 
   constructor(
@@ -61,9 +66,14 @@ export class DownstreamConnection implements Downstream, Deadlined {
       ? `x-forwarded-for: ${this.address.replace(/^::ffff:/, '')}\r\nx-forwarded-proto: http\r\n`
       : '';
     this.#exchange = new Exchange(this, context);
-    context.shared.deadlines.add(this);
+    const { deadlines, limits, load } = context.shared;
+    this.#backlog = new Backlog(load);
+    this.#admitted = context.admission.enter(this.address);
+    deadlines.add(this);
     // A client that connects and says nothing is as slow as one that sends half a head.
-    this.setDeadline('head', context.shared.limits.headTimeoutMs);
+    this.#headTimeoutMs =
+      this.#admitted === undefined ? limits.headTimeoutMs : limits.lingerTimeoutMs;
+    this.setDeadline('head', this.#headTimeoutMs);
     socket.on('data', (bytes: Buffer) => this.#take(bytes));
     socket.on('drain', () => {
       if (this.#tunnel === undefined) this.#exchange.downstreamDrained();
@@ -73,11 +83,16 @@ export class DownstreamConnection implements Downstream, Deadlined {
     // 'close' follows every error and does the work.
     socket.on('error', () => undefined);
     socket.on('close', () => this.#closed());
+    if (this.#admitted === RESET) socket.resetAndDestroy();
   }
 
   setDeadline(kind: DeadlineFor, ms: number): void {
     this.#deadlineFor = kind;
     this.deadline = this.#context.shared.deadlines.in(ms);
+  }
+
+  answerWaits(): void {
+    this.#backlog.watch(this.socket);
   }
 
   pauseRequest(): void {
@@ -110,7 +125,7 @@ export class DownstreamConnection implements Downstream, Deadlined {
     this.#tunnel = tunnel;
     // What the client sent behind its request, before it knew that it would be heard.
     const early = this.#rest;
-    this.#rest = undefined;
+    this.#setRest(undefined);
     if (early === undefined) return;
     this.socket.resume();
     tunnel.downstreamData(early);
@@ -131,9 +146,11 @@ export class DownstreamConnection implements Downstream, Deadlined {
   }
 
   #idle(): void {
-    const { shared, draining } = this.#context;
-    const { clientIdleTimeoutMs, drainIdleTimeoutMs } = shared.limits;
-    this.setDeadline('idle', draining ? drainIdleTimeoutMs : clientIdleTimeoutMs);
+    const { shared, draining, admission } = this.#context;
+    const { clientIdleTimeoutMs, crowdedIdleTimeoutMs, drainIdleTimeoutMs } = shared.limits;
+    let idleMs = clientIdleTimeoutMs;
+    if (admission.isCrowded) idleMs = Math.min(idleMs, crowdedIdleTimeoutMs);
+    this.setDeadline('idle', draining ? drainIdleTimeoutMs : idleMs);
   }
 
   /** Goes on with a pipelined request, if one waits. */
@@ -144,7 +161,7 @@ export class DownstreamConnection implements Downstream, Deadlined {
     setImmediate(() => {
       const bytes = this.#rest;
       if (bytes === undefined || this.#phase !== 'head') return;
-      this.#rest = undefined;
+      this.#setRest(undefined);
       this.socket.resume();
       this.#take(bytes);
     });
@@ -215,14 +232,14 @@ export class DownstreamConnection implements Downstream, Deadlined {
       // Parsing again for each byte that drips in would be quadratic: first look for a line that
       // can end a head, or break it.
       if (b.length <= CODEC_LIMITS.headBytes && !mayEndHead(b, searchFrom)) {
-        this.#partial = b;
+        this.#keepPartial(b);
         return;
       }
     }
     const start = startOfHead(b);
     if (start === b.length) {
       this.#exchange.forget();
-      this.#partial = undefined;
+      this.#setPartial(undefined);
       return;
     }
     // A carriage return alone may be half of that empty line.
@@ -230,13 +247,13 @@ export class DownstreamConnection implements Downstream, Deadlined {
       b.length === 1 && start === 0 && b[0] === CR ? MORE : parseRequestHead(b, start, b.length);
     if (end === MORE) {
       if (this.#partial === undefined) {
-        this.setDeadline('head', this.#context.shared.limits.headTimeoutMs);
+        this.setDeadline('head', this.#headTimeoutMs);
         this.#exchange.headIncomplete(nowMs);
       }
-      this.#partial = b;
+      this.#keepPartial(b);
       return;
     }
-    this.#partial = undefined;
+    this.#setPartial(undefined);
     if (end < 0) {
       this.#refuse(failureOfStatus(-end), b, start, nowMs);
       return;
@@ -244,6 +261,10 @@ export class DownstreamConnection implements Downstream, Deadlined {
     // Envoy's rule for the edge: CGI-like servers read `_` as `-`, so such a name could forge ours.
     if (this.#context.isEdge && parsed.underscore) {
       this.#refuse(FAILURES.request_malformed, b, start, nowMs);
+      return;
+    }
+    if (this.#admitted !== undefined) {
+      if (this.#admitted !== RESET) this.#refuse(this.#admitted, b, start, nowMs);
       return;
     }
     this.#phase = 'body';
@@ -259,10 +280,40 @@ export class DownstreamConnection implements Downstream, Deadlined {
     if (this.#phase === 'head') this.#next();
   }
 
-  /** Holds bytes of the next requests, and stops reading: a pipeline is at most one read long. */
+  /**
+   * Holds bytes of the next requests, and stops reading: a pipeline is at most one read long. Where
+   * the process holds too much already, the connection ends after the request in hand.
+   */
   #keepRest(bytes: Buffer): void {
-    this.#rest = this.#rest === undefined ? bytes : Buffer.concat([this.#rest, bytes]);
     this.socket.pause();
+    if (!this.#context.shared.load.isFull) {
+      this.#setRest(this.#rest === undefined ? bytes : Buffer.concat([this.#rest, bytes]));
+      return;
+    }
+    this.#context.admission.count(FAILURES.overloaded.name);
+    this.#setRest(undefined);
+    if (this.#phase === 'head') this.#linger();
+    else this.#exchange.endAfter();
+  }
+
+  /** Holds a head that is not complete, where the process can. */
+  #keepPartial(bytes: Buffer): void {
+    this.#setPartial(bytes);
+    if (this.#context.shared.load.isFull) this.#refusePartial(FAILURES.overloaded);
+  }
+
+  #setPartial(bytes: Buffer | undefined): void {
+    if (bytes === this.#partial) return;
+    this.#context.shared.load.hold((bytes?.length ?? 0) - (this.#partial?.length ?? 0));
+    this.#partial = bytes;
+  }
+
+  /** A slice of a read keeps all of it in memory, so that is what counts. */
+  #setRest(bytes: Buffer | undefined): void {
+    if (bytes === this.#rest) return;
+    const before = this.#rest?.buffer.byteLength ?? 0;
+    this.#context.shared.load.hold((bytes?.buffer.byteLength ?? 0) - before);
+    this.#rest = bytes;
   }
 
   #refuse(failure: Failure, b: Buffer, start: number, nowMs: number): void {
@@ -284,7 +335,7 @@ export class DownstreamConnection implements Downstream, Deadlined {
   /** Ends a head that is not complete. */
   #refusePartial(failure: Failure): void {
     const b = this.#partial!;
-    this.#partial = undefined;
+    this.#setPartial(undefined);
     const start = startOfHead(b);
     // Once more, for the method; what was missing before is missing still.
     parseRequestHead(b, start, b.length);
@@ -297,7 +348,7 @@ export class DownstreamConnection implements Downstream, Deadlined {
    */
   #linger(): void {
     this.#phase = 'linger';
-    this.#rest = undefined;
+    this.#setRest(undefined);
     this.setDeadline('linger', this.#context.shared.limits.lingerTimeoutMs);
     this.socket.end();
     this.socket.resume();
@@ -321,6 +372,10 @@ export class DownstreamConnection implements Downstream, Deadlined {
     this.#gone();
     this.#tunnel?.downstreamClosed();
     this.#phase = 'closed';
+    this.#setPartial(undefined);
+    this.#setRest(undefined);
+    this.#backlog.release();
+    this.#context.admission.leave(this.address, this.#admitted);
     this.#onClosed(this);
   }
 
@@ -332,7 +387,7 @@ export class DownstreamConnection implements Downstream, Deadlined {
       return;
     }
     const b = this.#partial;
-    this.#partial = undefined;
+    this.#setPartial(undefined);
     if (b === undefined) this.#exchange.forget();
     else {
       const start = startOfHead(b);

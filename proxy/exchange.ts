@@ -27,6 +27,7 @@ import { isSafe } from './request-rules.ts';
 import {
   errorTypeOfStatus,
   FAILURES,
+  isOfLimit,
   optionsAnswer,
   ownAnswer,
   type Failure,
@@ -74,7 +75,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     this.isEdge = context.isEdge;
     this.request = new RoutedRequest(context);
     this.#relay = new ResponseRelay(this);
-    this.#attempts = new Attempts(this, this.#meter);
+    this.#attempts = new Attempts(this, this.#meter, context.shared.load);
     const { limits } = context.shared;
     this.#waits = new Waits(down, this.#meter, limits);
     this.#body = new RequestBody(down, this.#meter, this.#waits, limits.requestBodyBytes);
@@ -140,11 +141,13 @@ export class Exchange implements UpstreamUser, RelayOwner {
     request.protocols = upstreamHead.protocols;
     if (trailers !== undefined) this.#body.start(bodyKind, bodyBytes, trailers);
 
+    if (context.shared.load.isFull) return this.#refuse('overloaded', e);
     if (!route.runtime.enter()) return this.#refuse('upstream_overflow', e);
     const sendMs = performance.now();
     record.phaseNs[HYGIENE] = (sendMs - tracedMs) * 1e6;
     const repeatable = bodyKind === BODY_NONE && isSafe(request.method);
     const upstream = this.#attempts.first(route, text, parentAt, repeatable, sendMs);
+    if (upstream === undefined) return this.#refuse('upstream_pending_overflow', e);
     this.#waits.start(route, request.expectsContinue);
     if (!upstream.connected) this.#waits.connect();
     return this.#send(b, e, n, nowMs, text);
@@ -155,9 +158,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     // Answered already, and only the client is still to take it: the rest is of no use.
     if (this.#attempts.upstream === undefined) return n;
     const nowMs = performance.now();
-    this.#meter.waitEnd(nowMs);
-    this.#waits.forContinue = false;
-    if (this.#relay.begun) this.#waits.stream();
+    this.#waits.came(n, nowMs);
     return this.#send(b, 0, n, nowMs, '');
   }
 
@@ -170,6 +171,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     if (!this.active) return;
     const nowMs = performance.now();
     const record = this.#record;
+    if (isOfLimit(failure)) this.#context.admission.count(failure.name);
     this.#attempts.drop(nowMs);
     record.flags |= failure.flagBit;
     record.errorType = failure.name;
@@ -199,6 +201,11 @@ export class Exchange implements UpstreamUser, RelayOwner {
     this.failBy(failure);
   }
 
+  /** The connection takes no further request. */
+  endAfter(): void {
+    this.#closeAfter = true;
+  }
+
   /** The client takes bytes again. */
   downstreamDrained(): void {
     if (!this.#downstreamBlocked || this.#flushing) return;
@@ -214,6 +221,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
 
   upstreamConnected(): void {
     const nowMs = performance.now();
+    this.#attempts.connected();
     this.#meter.connected(nowMs);
     if (this.#body.done) this.#record.timesMs[T.upstreamLast] = nowMs;
     this.#body.goOn(nowMs);
@@ -270,6 +278,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
 
   sentDownstream(bytes: number, taken: boolean): void {
     this.#record.bytesOut += bytes;
+    if (this.downstream.writableLength > 0) this.#down.answerWaits();
     if (taken || this.#downstreamBlocked) return;
     this.#downstreamBlocked = true;
     this.#attempts.upstream?.socket.pause();
@@ -332,7 +341,10 @@ export class Exchange implements UpstreamUser, RelayOwner {
   /** As RequestBody.send, with its refusals acted on: then everything counts as read. */
   #send(b: Buffer, p: number, n: number, nowMs: number, prefix: string): number {
     const at = this.#body.send(this.#attempts.upstream!, b, p, n, nowMs, prefix);
-    if (at >= 0) return at;
+    if (at >= 0) {
+      this.#attempts.sent();
+      return at;
+    }
     this.fail(at === TOO_LARGE ? 'request_body_too_large' : 'request_malformed');
     return n;
   }
@@ -360,6 +372,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
 
   #answer(text: string, nowMs: number): void {
     writeText(this.downstream, text);
+    if (this.downstream.writableLength > 0) this.#down.answerWaits();
     this.#record.timesMs[T.downstreamFirst] = nowMs;
     this.#record.bytesOut += writtenBytes;
     this.#flush();

@@ -1,8 +1,12 @@
 /**
- * Every limit of the data plane, each with its reason and its relation to the others. Nothing a
- * peer sends may make the proxy hold more than these allow; past one of them the peer gets the
- * status that proxy/rescue.ts names, and the hop is recorded with flag RH, DT or UO.
+ * Every limit of the data plane. Nothing a peer sends may make the proxy hold more than these allow;
+ * past one of them the peer gets the status that proxy/rescue.ts names, the refusal is counted
+ * (admission.ts) and recorded as a hop with its flag. The whole table with statuses: docs/LIMITS.md.
+ *
+ * Three kinds: of the codec (its buffers are cut to them), of the process (below), and those that an
+ * operator may set, whose defaults, reasons and relations stand in mesh/limits.ts.
  */
+import { DEFAULT_LIMITS_PART, LIMITS, type LimitName, type LimitsPart } from '../mesh/limits.ts';
 
 /** Limits that belong to the codec: fixed, because its buffers are cut to them. */
 export const CODEC_LIMITS = {
@@ -28,33 +32,32 @@ export const CODEC_LIMITS = {
   interimResponses: 16,
 } as const;
 
-/** Limits of connections and clusters. Tests make them small. */
-export interface Limits {
-  /** First byte to end of a request head: a slow-loris holds a connection no longer. 408. */
-  readonly headTimeoutMs: number;
-  /** Longest pause within a request body. 408. */
-  readonly bodyIdleTimeoutMs: number;
-  /** Longest pause within a response body, and for a client to take bytes that wait. Envoy's stream idle. */
-  readonly streamIdleTimeoutMs: number;
+type CamelCase<T extends string> = T extends `${infer Head}_${infer Tail}`
+  ? `${Head}${Capitalize<CamelCase<Tail>>}`
+  : T;
+
+/** Limits of the mesh file under their names in code, and those that only tests change. */
+export interface Limits extends Readonly<Record<CamelCase<LimitName>, number>>, FixedLimits {}
+
+interface FixedLimits {
   /** An answer that flows for longer than this is a stream and enters no latency quantile. */
   readonly streamAfterMs: number;
-  /** Longest time without a byte in either direction of a tunnel. Envoy's stream idle timeout. */
-  readonly tunnelIdleTimeoutMs: number;
   /** How often a tunnel's bytes are recorded: the minute that the rollups count in. */
   readonly tunnelIntervalMs: number;
-  /** A kept downstream connection without a request. Above a browser's usual think time. */
-  readonly clientIdleTimeoutMs: number;
-  /** A pooled upstream connection. Below the 5 s after which Node's servers close theirs. */
-  readonly upstreamIdleTimeoutMs: number;
   /** After an early answer: how long, and how much, unread request is swallowed before the close. */
   readonly lingerTimeoutMs: number;
   readonly lingerBytes: number;
-  /** Idle connections kept per upstream endpoint. Four times the usual load generator's 64. */
-  readonly poolPerEndpoint: number;
-  /** Requests in flight per cluster (Envoy's circuit breaker default). 503 UO. */
-  readonly requestsPerCluster: number;
-  /** Request body, Content-Length or chunked. 413. */
-  readonly requestBodyBytes: number;
+  /**
+   * Connections past connections_per_listener or _per_client that still get their 503, one request
+   * each within lingerTimeoutMs; any more are reset. About a hundredth of the
+   * listener's default.
+   */
+  readonly turnedAwayPerListener: number;
+  /**
+   * Idle connections are kept no longer than this while nine tenths of a listener's connections
+   * are taken, so that idle ones make room. The keep-alive of Node's and Apache's servers.
+   */
+  readonly crowdedIdleTimeoutMs: number;
   /** Time that requests in flight get to finish when the process stops. */
   readonly drainTimeoutMs: number;
   /**
@@ -68,22 +71,37 @@ export interface Limits {
   readonly cacheEntries: number;
 }
 
-export const DEFAULT_LIMITS: Limits = {
-  headTimeoutMs: 10_000,
-  bodyIdleTimeoutMs: 30_000,
-  streamIdleTimeoutMs: 300_000,
+const FIXED_LIMITS: FixedLimits = {
   streamAfterMs: 60_000,
-  tunnelIdleTimeoutMs: 300_000,
   tunnelIntervalMs: 60_000,
-  clientIdleTimeoutMs: 60_000,
-  upstreamIdleTimeoutMs: 4_000,
   lingerTimeoutMs: 2_000,
   lingerBytes: 1_048_576,
-  poolPerEndpoint: 256,
-  requestsPerCluster: 1_024,
-  requestBodyBytes: CODEC_LIMITS.contentLengthMax,
+  turnedAwayPerListener: 128,
+  crowdedIdleTimeoutMs: 5_000,
   drainTimeoutMs: 10_000,
   drainIdleTimeoutMs: 1_000,
   peersPerListener: 256,
   cacheEntries: 1_000,
 };
+
+/** All limits of a process from its part of the mesh file. */
+export function limitsOf(part: LimitsPart): Limits {
+  const settable = Object.keys(LIMITS).map((name) => [
+    name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
+    part[name as LimitName],
+  ]);
+  return { ...FIXED_LIMITS, ...(Object.fromEntries(settable) as Omit<Limits, keyof FixedLimits>) };
+}
+
+/** Where there is no mesh file. */
+export const DEFAULT_LIMITS: Limits = limitsOf(DEFAULT_LIMITS_PART);
+
+/** Files that the process opens beside connections: libraries, log, listeners, exporter, admin. */
+const RESERVED_FILES = 256;
+
+/**
+ * Client connections that a process may hold with `filesMax` open files: each may need a second one
+ * for its upstream.
+ */
+export const connectionsWithin = (filesMax: number): number =>
+  Math.max(1, Math.floor((filesMax - RESERVED_FILES) / 2));

@@ -7,6 +7,7 @@
 import type { Listener, Route } from '../mesh/part.ts';
 import type { HopShape } from '../telemetry/hop-record.ts';
 import { PEER_HEADER } from '../telemetry/names.ts';
+import { Admission, type ProcessLoad } from './admission.ts';
 import { ClusterRuntime } from './cluster.ts';
 import { STRIP } from './codec/tables.ts';
 import type { Deadlines } from './deadlines.ts';
@@ -26,6 +27,7 @@ export interface CompiledRoute extends Route {
 export interface ProxyShared {
   readonly limits: Limits;
   readonly deadlines: Deadlines;
+  readonly load: ProcessLoad;
   readonly recorder: Recorder;
   readonly pathMode: 'template' | 'hash' | 'keep';
   /** Of the configuration that requests now meet. */
@@ -57,6 +59,7 @@ export class ListenerContext {
   draining = false;
   /** Takes requests from outside the mesh: restarts traces, rewrites x-forwarded-*. */
   readonly isEdge: boolean;
+  readonly admission: Admission;
   readonly stripRequest: number;
   readonly stripResponse: number;
   /** Requests that were no HTTP at all, and so are no hop. */
@@ -68,6 +71,7 @@ export class ListenerContext {
     this.shared = shared;
     // A listener of this name has this side for ever.
     this.isEdge = listener.side === 'ingress';
+    this.admission = new Admission(shared.limits, shared.load, this.isEdge);
     this.stripRequest = STRIP.always | (this.isEdge ? STRIP.edgeRequest | STRIP.traceRestart : 0);
     this.stripResponse = STRIP.always | (this.isEdge ? STRIP.edgeResponse : 0);
     this.apply(listener);

@@ -2,7 +2,8 @@
  * What a changed part of the mesh file asks for: which keys only a new process can follow. Pure.
  *
  *   name, role, admin, workers, state_dir    ► the proxy must be started again
- *   mesh, topology, cluster, telemetry       ► a new worker process: constants of its records and pipe
+ *   mesh, topology, cluster, telemetry,      ► a new worker process: constants of its records, pipe
+ *   limits                                     and connections
  *   listeners                                ► taken while running
  */
 import { isDeepStrictEqual } from 'node:util';
@@ -11,7 +12,7 @@ import type { ProxyPart } from '../mesh/part.ts';
 const BY_START = ['name', 'role', 'admin', 'workers'] as const;
 /** Where processes of this proxy leave their counter files must not depend on which of them it is. */
 const STATE_DIR = 'telemetry.state_dir';
-const BY_WORKER = ['mesh', 'topology', 'cluster', 'telemetry'] as const;
+const BY_WORKER = ['mesh', 'topology', 'cluster', 'telemetry', 'limits'] as const;
 
 export interface ReloadPlan {
   /** Nothing differs but the generation. */

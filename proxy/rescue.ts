@@ -22,6 +22,10 @@ export type FailureName =
   | 'upstream_reset'
   | 'upstream_protocol_error'
   | 'upstream_overflow'
+  | 'upstream_pending_overflow'
+  | 'too_many_connections'
+  | 'too_many_client_connections'
+  | 'overloaded'
   | 'stream_idle_timeout'
   | 'client_gone'
   | 'client_stalled'
@@ -162,6 +166,35 @@ const TABLE: readonly Failure[] = [
     true,
   ),
   failure(
+    'upstream_pending_overflow',
+    503,
+    'Service Unavailable',
+    'UO',
+    'too many requests wait for a connection to the service',
+    true,
+  ),
+  failure(
+    'too_many_connections',
+    503,
+    'Service Unavailable',
+    'OM',
+    'too many connections are open',
+  ),
+  failure(
+    'too_many_client_connections',
+    503,
+    'Service Unavailable',
+    'RL',
+    'too many connections of this client are open',
+  ),
+  failure(
+    'overloaded',
+    503,
+    'Service Unavailable',
+    'OM',
+    'too many bytes wait to be sent or completed',
+  ),
+  failure(
     'stream_idle_timeout',
     504,
     'Gateway Timeout',
@@ -177,6 +210,21 @@ const TABLE: readonly Failure[] = [
 export const FAILURES = Object.fromEntries(TABLE.map((f) => [f.name, f])) as unknown as Readonly<
   Record<FailureName, Failure>
 >;
+
+/** Failures of requests that mean a limit; each is counted (admission.ts, which counts connections itself). */
+const OF_LIMITS: ReadonlySet<string> = new Set<FailureName>([
+  'request_head_too_large',
+  'request_target_too_long',
+  'request_body_too_large',
+  'request_timeout',
+  'client_stalled',
+  'upstream_overflow',
+  'upstream_pending_overflow',
+  'overloaded',
+  'stream_idle_timeout',
+]);
+
+export const isOfLimit = (failure: Failure): boolean => OF_LIMITS.has(failure.name);
 
 /** The failure that a parser means by minus a status. */
 export function failureOfStatus(status: number): Failure {
@@ -213,6 +261,9 @@ export const optionsAnswer = (methods: readonly string[], close: boolean): strin
   `HTTP/1.1 204 No Content\r\nallow: ${allowed(methods)}\r\n` +
   (close ? 'connection: close\r\n\r\n' : '\r\n');
 
+/** Seconds after which permits, connections and memory have turned over many times. */
+const RETRY_AFTER_S = 1;
+
 /** The whole message of an answer of our own. `allow`: methods of the routes, for a 405. */
 export function ownAnswer(
   failure: Failure,
@@ -225,6 +276,7 @@ export function ownAnswer(
     `HTTP/1.1 ${failure.status} ${failure.reason}\r\n` +
     `content-type: text/plain\r\ncontent-length: ${text.length}\r\n` +
     (failure.status === 405 ? `allow: ${allowed(allow)}\r\n` : '') +
+    (failure.status === 503 ? `retry-after: ${RETRY_AFTER_S}\r\n` : '') +
     (close ? 'connection: close\r\n' : '') +
     `\r\n${isHead ? '' : text}`
   );

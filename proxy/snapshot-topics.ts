@@ -7,6 +7,7 @@ import type { HopFilter } from './admin/hop-filter.ts';
 import { clustersSnapshot, processSnapshot } from './admin/process-snapshot.ts';
 import type { DataPlane } from './data-plane.ts';
 import { ledgerJson } from './ledger-json.ts';
+import { limitsJson } from './limits-json.ts';
 import type { Topics } from './workers/snapshots.ts';
 
 export function snapshotTopics(plane: DataPlane): Topics {
@@ -14,6 +15,7 @@ export function snapshotTopics(plane: DataPlane): Topics {
     snapshots: {
       ledger: () => ledgerJson(plane.ledger()),
       clusters: () => clustersSnapshot(plane),
+      limits: () => limitsJson(plane, plane.contexts()),
       config: () => configSnapshot(plane.part, plane.limits),
       metrics: () => processSnapshot(plane),
     },

@@ -11,6 +11,7 @@
 import type { HopRecord } from '../telemetry/hop-record.ts';
 import type { EncodedShape } from '../telemetry/span-writer.ts';
 import type { TunnelEnd, TunnelRecord } from '../telemetry/tunnel-span.ts';
+import { Backlog } from './backlog.ts';
 import { isBlocked, writeBytes } from './codec/output.ts';
 import { NEVER, type Deadlined } from './deadlines.ts';
 import type { Downstream, DownstreamUser } from './downstream-port.ts';
@@ -34,6 +35,8 @@ export class Tunnel implements DownstreamUser, UpstreamUser, Deadlined {
   readonly #record: TunnelRecord;
   deadline = NEVER;
   deadlineIndex = -1;
+  /** Bytes that each side does not take. */
+  readonly #backlogs: readonly [Backlog, Backlog];
   #ended: TunnelEnd = '';
   #closed = false;
 
@@ -54,7 +57,8 @@ export class Tunnel implements DownstreamUser, UpstreamUser, Deadlined {
       totalBytesOut: 0,
       ended: '',
     };
-    const { deadlines, limits } = context.shared;
+    const { deadlines, limits, load } = context.shared;
+    this.#backlogs = [new Backlog(load), new Backlog(load)];
     deadlines.add(this);
     this.deadline = deadlines.in(limits.tunnelIntervalMs);
     upstream.use(this);
@@ -69,6 +73,7 @@ export class Tunnel implements DownstreamUser, UpstreamUser, Deadlined {
     this.#byteSeen();
     if (!upstream.socket.writable) return;
     upstream.socket.write(bytes);
+    if (upstream.socket.writableLength > 0) this.#backlogs[0].watch(upstream.socket);
     if (isBlocked(upstream.socket)) down.socket.pause();
   }
 
@@ -97,6 +102,7 @@ export class Tunnel implements DownstreamUser, UpstreamUser, Deadlined {
     this.#byteSeen();
     if (!down.socket.writable) return;
     if (!writeBytes(down.socket, b, n)) upstream.socket.pause();
+    if (down.socket.writableLength > 0) this.#backlogs[1].watch(down.socket);
   }
 
   upstreamDrained(): void {
@@ -145,6 +151,7 @@ export class Tunnel implements DownstreamUser, UpstreamUser, Deadlined {
     this.#ended ||= why;
     const { context, upstream, down, onEnded } = this.#settings;
     context.shared.deadlines.remove(this);
+    for (const backlog of this.#backlogs) backlog.release();
     this.#record.ended = this.#ended;
     this.#writeInterval();
     // Where both sides ended in order, the last bytes may still be on their way to the upstream.

@@ -9,11 +9,14 @@ import type { Downstream } from './downstream-port.ts';
 import type { HopMeter } from './hop-meter.ts';
 import type { Limits } from './limits.ts';
 import type { CompiledRoute } from './listener-context.ts';
+import { Pace } from './pace.ts';
 
 export class Waits {
   readonly #down: Downstream;
   readonly #meter: HopMeter;
   readonly #limits: Limits;
+  /** Of the client: how long it may still keep its request waiting. */
+  readonly #pace: Pace;
   #route!: CompiledRoute;
   /** The answer flows: from here on the hop waits for nothing but its next bytes. */
   #flows = false;
@@ -24,6 +27,7 @@ export class Waits {
     this.#down = down;
     this.#meter = meter;
     this.#limits = limits;
+    this.#pace = new Pace(limits.bodyIdleTimeoutMs, limits.bodyMinBytesPerS);
   }
 
   /** A request that goes to `route`. */
@@ -31,6 +35,7 @@ export class Waits {
     this.#route = route;
     this.#flows = false;
     this.forContinue = forContinue;
+    this.#pace.start();
   }
 
   /** For the connection to the upstream. */
@@ -46,8 +51,18 @@ export class Waits {
       this.response();
       return;
     }
-    this.#down.setDeadline('body', this.#limits.bodyIdleTimeoutMs);
+    this.#down.setDeadline('body', this.#pace.leftMs);
     this.#meter.waitBegin(nowMs);
+  }
+
+  /** `bytes` of the request came at `nowMs`, at last. */
+  came(bytes: number, nowMs: number): void {
+    const { record } = this.#meter;
+    const beforeMs = record.waitMs;
+    this.#meter.waitEnd(nowMs);
+    this.#pace.moved(record.waitMs - beforeMs, bytes);
+    this.forContinue = false;
+    if (this.#flows) this.stream();
   }
 
   /** For the first byte of the answer, or for the upstream to take more of the request. */
@@ -62,9 +77,10 @@ export class Waits {
     this.#down.setDeadline('stream', this.#limits.streamIdleTimeoutMs);
   }
 
-  /** For the client to take bytes of the answer. */
+  /** For the client to take bytes of the answer: as long as they need at the minimum rate. */
   taken(nowMs: number): void {
     this.#meter.waitBegin(nowMs);
-    this.#down.setDeadline('flush', this.#limits.streamIdleTimeoutMs);
+    const allowanceMs = this.#pace.allowanceMs(this.#down.socket.writableLength);
+    this.#down.setDeadline('flush', Math.min(this.#limits.streamIdleTimeoutMs, allowanceMs));
   }
 }

@@ -19,6 +19,7 @@ import { createLog } from '../../runtime/log.ts';
 import { createExportQueue } from '../../transport/export-queue.ts';
 import { createOtlpHttpExporter } from '../../transport/otlp-http-exporter.ts';
 import { Deadlines } from '../deadlines.ts';
+import { ProcessLoad } from '../admission.ts';
 import { DEFAULT_LIMITS } from '../limits.ts';
 import { ListenerContext } from '../listener-context.ts';
 import { Recorder } from '../recorder.ts';
@@ -234,6 +235,8 @@ class Recording implements HttpProxyInstrumentation {
     if (this.#contexts.size >= TARGETS_MAX) return this.#contexts.values().next().value!;
     const context = new ListenerContext(this.#listener(name), {
       limits: DEFAULT_LIMITS,
+      // The application has its own connections: nothing is admitted here.
+      load: new ProcessLoad(DEFAULT_LIMITS, Infinity),
       deadlines: this.#deadlines,
       recorder: this.#recorder,
       pathMode: 'template',

@@ -5,6 +5,7 @@
  *   /healthz /readyz   alive; may get work          /metrics  Prometheus text
  *   /config            what is in force, and why    /ledger   what became of every hop
  *   /clusters          endpoints and connections    /hops     hops as they finish
+ *   /limits            how much is used, how often each limit was met
  *
  * Loopback by default. It only reads: nothing here changes what the proxy does. docs/ADMIN.md.
  */
@@ -12,6 +13,7 @@ import type { ProxyPart } from '../../mesh/part.ts';
 import { createHttpApp, type HttpAppServer } from '../../runtime/http-app.ts';
 import { METRICS_CONTENT_TYPE } from '../../runtime/metrics-text.ts';
 import type { ConfigStatus } from '../config-status.ts';
+import type { LimitsJson } from '../limits-json.ts';
 import type { Answer, Member, Members } from '../workers/snapshots.ts';
 import type { ConfigSnapshot } from './config-snapshot.ts';
 import { HopsStream } from './hops-stream.ts';
@@ -33,6 +35,7 @@ const PAGES: Readonly<Record<string, string>> = {
   '/readyz': 'may get work',
   '/config': 'the configuration in force, and what became of those before it',
   '/clusters': 'endpoints, their connections, attempts by status',
+  '/limits': 'connections and bytes held, and how often each limit was met',
   '/metrics': 'Prometheus text',
   '/ledger': 'what became of every hop',
   '/hops': 'hops as they finish, as server-sent events: ?route= &status= &slower_than= &errors',
@@ -55,6 +58,10 @@ export function createAdminApp(settings: AdminSettings): HttpAppServer {
       });
       app.get('/clusters', async (_, res) => {
         const answers = await members.ask<ClustersSnapshot>('clusters');
+        res.json({ proxy: part.name, workers: answers.map(flat) });
+      });
+      app.get('/limits', async (_, res) => {
+        const answers = await members.ask<LimitsJson>('limits');
         res.json({ proxy: part.name, workers: answers.map(flat) });
       });
       app.get('/config', async (_, res) => {

@@ -146,6 +146,34 @@ export function metricsPage(
       ),
     )
     .gauge(
+      'azimuth.listener.connections',
+      '{connection}',
+      'Open connections of clients that are served.',
+      all(
+        (of) => of.listeners,
+        ({ name, connections }) => [{ labels: { 'azimuth.listener': name }, value: connections }],
+      ),
+    )
+    .counter(
+      'azimuth.listener.refusals',
+      '{refusal}',
+      'Requests and connections refused because a limit was met.',
+      all(
+        (of) => of.listeners,
+        ({ name, refused }) =>
+          Object.entries(refused).map(([error, value]) => ({
+            labels: { 'azimuth.listener': name, 'error.type': error },
+            value,
+          })),
+      ),
+    )
+    .gauge(
+      'azimuth.held',
+      'By',
+      'Bytes of messages held because a peer does not take them or has not sent the rest.',
+      each((of) => of.held_bytes),
+    )
+    .gauge(
       'http.client.open_connections',
       '{connection}',
       'Connections to endpoints by state.',

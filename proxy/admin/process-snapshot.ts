@@ -4,8 +4,10 @@
  * crosses a channel to the primary.
  */
 import type { ExportQueue } from '../../transport/export-queue.ts';
+import type { ProcessLoad } from '../admission.ts';
 import type { ClusterSnapshot } from '../cluster.ts';
 import type { Deadlines } from '../deadlines.ts';
+import { listenersJson, type LimitsJson } from '../limits-json.ts';
 import type { ListenerContext } from '../listener-context.ts';
 import type { Recorder } from '../recorder.ts';
 import type { HopMetricsSnapshot } from './hop-metrics.ts';
@@ -15,6 +17,7 @@ export interface SnapshotSources {
   readonly recorder: Recorder;
   readonly queue: ExportQueue;
   readonly deadlines: Deadlines;
+  readonly load: ProcessLoad;
   /** Listeners in service. */
   contexts(): readonly ListenerContext[];
 }
@@ -43,7 +46,8 @@ export interface ProcessSnapshot {
   /** Hops of this process that lie on disk until the next takes them. */
   readonly spooled_hops: number;
   readonly queued_bytes: number;
-  readonly listeners: readonly { readonly name: string; readonly garbage: number }[];
+  readonly listeners: LimitsJson['listeners'];
+  readonly held_bytes: number;
   readonly clusters: readonly ListenerCluster[];
   readonly cpu_user_s: number;
   readonly cpu_system_s: number;
@@ -75,9 +79,8 @@ export function processSnapshot(sources: SnapshotSources): ProcessSnapshot {
     queued_hops: queue.queuedItems,
     spooled_hops: ledger.spooled,
     queued_bytes: queue.queuedBytes,
-    listeners: sources
-      .contexts()
-      .map(({ listener, garbage }) => ({ name: listener.name, garbage })),
+    listeners: listenersJson(sources.contexts()),
+    held_bytes: sources.load.heldBytes,
     clusters: clustersOf(sources),
     cpu_user_s: cpu.user / 1e6,
     cpu_system_s: cpu.system / 1e6,

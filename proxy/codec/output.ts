@@ -11,7 +11,7 @@ import type { Socket } from 'node:net';
 import { content, segments } from './body.ts';
 
 /** One read (64 KiB) with its head (16 KiB), interim responses and chunk framing. */
-const SCRATCH_BYTES = 98_304;
+export const SCRATCH_BYTES = 98_304;
 let scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
 
 /** Bytes that the last write handed to the socket. */

@@ -6,6 +6,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import type { Cluster, Listener, ProxyPart, Route } from '../../mesh/part.ts';
+import { DEFAULT_LIMITS_PART } from '../../mesh/limits.ts';
 import { parseTemplate } from '../../mesh/route-template.ts';
 import { Deadlines } from '../../proxy/deadlines.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../proxy/limits.ts';
@@ -164,6 +165,26 @@ export interface RecordedHop {
   readonly attribute: (name: string) => unknown;
 }
 
+export interface LimitsState {
+  readonly connections: number;
+  readonly connections_max: number;
+  readonly requests_in_flight: number;
+  readonly held_bytes: number;
+  readonly held_peak_bytes: number;
+  readonly listener: {
+    readonly connections: number;
+    readonly refused: Readonly<Record<string, number>>;
+  };
+}
+
+/** The state of a proxy with one process and one listener from the answer of `/limits`. */
+export function limitsState(answer: unknown): LimitsState {
+  const { workers } = answer as {
+    workers: [LimitsState & { listeners: [LimitsState['listener']] }];
+  };
+  return { ...workers[0], listener: workers[0].listeners[0] };
+}
+
 export interface LabSettings {
   readonly script?: Script;
   readonly side?: Listener['side'];
@@ -238,6 +259,20 @@ export class ProxyLab {
     return this.proxy.port('main');
   }
 
+  /** What `/limits` of the admin application says of the process and its one listener. */
+  async limits(): Promise<LimitsState> {
+    const answer = await fetch(`http://127.0.0.1:${this.proxy.adminPort()}/limits`);
+    return limitsState(await answer.json());
+  }
+
+  /** Resolves when what `limits` tells meets the condition. */
+  async until(condition: (state: LimitsState) => boolean): Promise<LimitsState> {
+    for (;;) {
+      const state = await this.limits();
+      if (condition(state)) return state;
+    }
+  }
+
   async connect(): Promise<RawPeer> {
     const socket = net.connect({ port: this.port, host: '127.0.0.1' });
     const client = new RawPeer(socket);
@@ -277,6 +312,12 @@ export class ProxyLab {
   async tunnelIntervals(count: number): Promise<readonly Span[]> {
     await this.#signal.until(() => this.#tunnels.length >= count);
     return this.#tunnels;
+  }
+
+  /** The first hop that meets the condition. */
+  async hopWhere(condition: (hop: RecordedHop) => boolean): Promise<RecordedHop> {
+    await this.#signal.until(() => this.#hops.some(condition));
+    return this.#hops.find(condition)!;
   }
 
   async hop(): Promise<RecordedHop> {
@@ -332,6 +373,7 @@ export class ProxyLab {
       role: isGateway ? 'gateway' : 'sidecar',
       generation: 7,
       workers: 1,
+      limits: DEFAULT_LIMITS_PART,
       admin: { host: '127.0.0.1', port: 0 },
       telemetry: {
         transport: 'otlp',

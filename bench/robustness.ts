@@ -1,0 +1,220 @@
+/**
+ * `npm run bench:robustness`: what a client notices while others attack. For each attack in turn:
+ * the client alone, the client beside the attack, the client alone again, at one fixed rate with
+ * latency counted from the moment when a request was due. The p99 beside the attack stands against
+ * the p99 alone of the same minute. Writes bench/results/robustness.md. Method: bench/README.md.
+ */
+import { fork, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { Agent, request } from 'node:http';
+import { constants, cpus, setPriority } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { AttackedUpstream, Attackers, head } from '../test/helpers/attacks.ts';
+import { ChildProxy } from '../test/helpers/child-proxy.ts';
+import { uploadThrough } from '../test/helpers/large-bodies.ts';
+
+const HELP = `Usage: npm run bench:robustness -- [--seconds N] [--rate N] [--idle N]
+
+  --seconds N   of each phase (default 4; three phases an attack)
+  --rate N      requests a second of the client that is measured (default 200)
+  --idle N      idle connections (default 8000)
+
+Example: npm run bench:robustness -- --seconds 2
+`;
+
+const { values: options } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: '4' },
+    rate: { type: 'string', default: '200' },
+    idle: { type: 'string', default: '8000' },
+    // Of the process that attacks: which attack, and where.
+    attack: { type: 'string' },
+    port: { type: 'string' },
+    help: { type: 'boolean', default: false },
+  },
+});
+if (options.help) {
+  process.stdout.write(HELP);
+  process.exit(0);
+}
+const seconds = Number(options.seconds);
+const rate = Number(options.rate);
+const idle = Number(options.idle);
+
+interface Attack {
+  readonly name: string;
+  readonly begin: (port: number) => Promise<Attackers>;
+}
+
+const ATTACKS: readonly Attack[] = [
+  { name: `${idle} idle connections`, begin: (port) => new Attackers(port).openAll(idle, head('/')) }, // prettier-ignore
+  {
+    name: '1,000 heads, a byte each 500 ms (slow-loris)',
+    begin: async (port) =>
+      (await new Attackers(port).openAll(1_000, 'GET / HTTP/1.1\r\nHost: a\r\nx: ')).drip('x', 500),
+  },
+  {
+    name: '500 bodies, a byte each 500 ms',
+    begin: async (port) =>
+      (await new Attackers(port).openAll(500, head('/', 'POST', 'Content-Length: 100000'))).drip(
+        'x',
+        500,
+      ),
+  },
+  {
+    name: '20 readers of 32 MiB that take nothing',
+    begin: (port) => new Attackers(port).openAll(20, head('/large'), false),
+  },
+  {
+    name: 'flood of 100,000 header bytes, 8 at once',
+    begin: (port) =>
+      Promise.resolve(new Attackers(port).flood(8, head('/', 'GET', `x: ${'y'.repeat(100_000)}`))),
+  },
+  {
+    name: 'flood of targets of 9,000 bytes, 8 at once',
+    begin: (port) => Promise.resolve(new Attackers(port).flood(8, head(`/${'a'.repeat(9_000)}`))),
+  },
+  {
+    name: '1,200 requests that are never answered (limit 1,024)',
+    begin: (port) => new Attackers(port).openAll(1_200, head('/silent')),
+  },
+];
+
+/** Latencies, milliseconds, of `rate` requests a second over 16 connections; and those not 200. */
+async function measure(port: number): Promise<{ p99Ms: number; p50Ms: number; failed: number }> {
+  const agent = new Agent({ keepAlive: true, maxSockets: 16 });
+  const latencies: number[] = [];
+  let failed = 0;
+  const total = rate * seconds;
+  const startMs = performance.now();
+  const open: Promise<void>[] = [];
+  for (let i = 0; i < total; i++) {
+    const dueMs = startMs + (i * 1_000) / rate;
+    const waitMs = dueMs - performance.now();
+    if (waitMs > 1) await new Promise((resolve) => setTimeout(resolve, waitMs));
+    open.push(
+      new Promise<void>((resolve) => {
+        const done = (ok: boolean): void => {
+          latencies.push(performance.now() - dueMs);
+          if (!ok) failed++;
+          resolve();
+        };
+        request({ port, host: '127.0.0.1', path: '/', agent }, (response) => {
+          response.resume().on('end', () => done(response.statusCode === 200));
+        })
+          .on('error', () => done(false))
+          .end();
+      }),
+    );
+  }
+  await Promise.all(open);
+  agent.destroy();
+  latencies.sort((a, b) => a - b);
+  const at = (q: number): number => latencies[Math.floor(latencies.length * q)] ?? NaN;
+  return { p99Ms: at(0.99), p50Ms: at(0.5), failed };
+}
+
+/** What an attack has come to. */
+interface Outcome {
+  readonly open: number;
+  readonly answers: readonly (readonly [string, number])[];
+}
+
+if (options.attack !== undefined) {
+  // Polite to the client that is measured, which shares this core: it is the gateway that is tried.
+  setPriority(constants.priority.PRIORITY_LOW);
+  const attackers = await ATTACKS[Number(options.attack)]!.begin(Number(options.port));
+  process.on('message', () => {
+    process.send?.({ open: attackers.open, answers: [...attackers.answers] } satisfies Outcome);
+  });
+  process.send?.('begun');
+  await once(process, 'disconnect');
+  process.exit(0);
+}
+
+/** Runs an attack in a process of its own until `stop`. */
+async function startAttack(index: number, port: number) {
+  const script = fileURLToPath(import.meta.url);
+  const args = ['--attack', String(index), '--port', String(port), '--idle', String(idle)];
+  const child = fork(script, args, { stdio: 'inherit' });
+  await once(child, 'message');
+  return {
+    outcome: async (): Promise<Outcome> => {
+      const answer = once(child, 'message') as Promise<[Outcome]>;
+      child.send({});
+      return (await answer)[0];
+    },
+    stop: async (): Promise<void> => {
+      const exited = once(child, 'exit');
+      child.disconnect();
+      await exited;
+    },
+  };
+}
+
+const upstream = await new AttackedUpstream().start();
+const proxy = await ChildProxy.start({
+  upstreamPort: upstream.port,
+  // All attackers have one address here.
+  limits: { connections_per_client: 10_000, upstream_idle_timeout_ms: 500 },
+});
+if (process.platform === 'linux' && cpus().length > 1) {
+  spawnSync('taskset', ['-a', '-cp', '0', String(proxy.pid)]);
+  spawnSync('taskset', ['-a', '-cp', '1', String(process.pid)]);
+}
+
+const MB = 1_048_576;
+const megabytes = (bytes: number): string => (bytes / MB).toFixed(1);
+const rows: string[] = [];
+await measure(proxy.port);
+const first = await proxy.state();
+for (const [index, { name }] of ATTACKS.entries()) {
+  process.stderr.write(`${name}\n`);
+  const before = await measure(proxy.port);
+  const rssBefore = (await proxy.state()).rssBytes;
+  const attack = await startAttack(index, proxy.port);
+  const beside = await measure(proxy.port);
+  const held = await proxy.limits();
+  const rssBeside = (await proxy.state()).rssBytes;
+  const { open: openAtEnd, answers: lines } = await attack.outcome();
+  const answers = lines.map(([line, count]) => `${count} x ${line.split(' ')[1] ?? 'none'}`);
+  await attack.stop();
+  await proxy.until(({ connections }) => connections === 0);
+  const after = await measure(proxy.port);
+  const alone = Math.max(before.p99Ms, after.p99Ms);
+  rows.push(
+    `| ${name} | ${openAtEnd} | ${answers.join(', ') || '-'} | ${before.p99Ms.toFixed(2)} / ${after.p99Ms.toFixed(2)} | ` +
+      `${beside.p50Ms.toFixed(2)} / ${beside.p99Ms.toFixed(2)} | ${(beside.p99Ms / alone).toFixed(2)} | ` +
+      `${before.failed + beside.failed + after.failed} | ${megabytes(held.held_bytes)} | ${megabytes(rssBeside - rssBefore)} |`,
+  );
+}
+process.stderr.write('a body of 1 GiB\n');
+const rssBefore = (await proxy.state()).rssBytes;
+const upload = await uploadThrough(proxy, 1_024 * MB);
+await new Promise((resolve) => setTimeout(resolve, 1_000));
+const last = await proxy.state();
+await proxy.stop();
+upstream.stop();
+
+const page = `# Robustness
+
+\`npm run bench:robustness -- --seconds ${seconds} --rate ${rate}\` on ${cpus().length} x ${cpus()[0]?.model ?? '?'}, Node ${process.version},
+${new Date().toISOString().slice(0, 10)}. The gateway on core 0; the client that is measured, the attackers (low priority) and the
+upstream share core 1, so the figures beside an attack also hold what it costs its own side. Times in milliseconds.
+
+| attack | open at its end | answered | p99 alone before / after | p50 / p99 beside it | p99 ratio | client's requests not answered 200 | MiB held | RSS growth MiB |
+|---|---|---|---|---|---|---|---|---|
+${rows.join('\n')}
+
+Ratio: p99 beside the attack by the larger p99 alone of the same minute.
+
+- A body of 1 GiB: status ${upload.status}, ${(upstream.bodyBytes / MB).toFixed(0)} MiB of bodies arrived in all, RSS at most ${megabytes(upload.peakRssBytes - rssBefore)} MiB above the start of it.
+- Open files: ${first.openFiles} before the attacks, ${last.openFiles} after them. RSS ${megabytes(first.rssBytes)} MiB before, ${megabytes(last.rssBytes)} MiB after.
+- Hops recorded ${last.hopsFinished}, exported ${last.exported}, in flight ${last.inFlight}.
+`;
+const results = new URL('./results/', import.meta.url);
+mkdirSync(fileURLToPath(results), { recursive: true });
+writeFileSync(fileURLToPath(new URL('robustness.md', results)), page);
+process.stdout.write(page);

@@ -1,0 +1,70 @@
+/**
+ * The limits of a running process as the admin application shows them: what holds, how much of it
+ * is used, and how often each was met. Also makes the load of the process, since that is where the
+ * limits meet what the system allows.
+ */
+import { openFilesMax } from '../runtime/open-files.ts';
+import type { Log } from '../runtime/log.ts';
+import { ProcessLoad } from './admission.ts';
+import type { ListenerContext, ProxyShared } from './listener-context.ts';
+import type { Limits } from './limits.ts';
+
+/** The load of a process with `listeners` listeners; says loudly when the system allows less. */
+export function createLoad(
+  limits: Limits,
+  listeners: number,
+  log: Log,
+  filesMax = openFilesMax(),
+): ProcessLoad {
+  const load = new ProcessLoad(limits, filesMax);
+  const wanted = limits.connectionsPerListener * listeners;
+  if (load.connectionsMax < wanted) {
+    log.warn('fewer client connections than configured: the limit of open files is too low', {
+      connections: load.connectionsMax,
+      configured: wanted,
+      open_files: filesMax,
+      advice: 'raise `ulimit -n` (systemd: LimitNOFILE), or lower limits.connections_per_listener',
+    });
+  }
+  return load;
+}
+
+/** As it crosses process borders. */
+export interface LimitsJson {
+  readonly connections: number;
+  readonly connections_max: number;
+  readonly requests_in_flight: number;
+  readonly held_bytes: number;
+  readonly held_peak_bytes: number;
+  readonly held_bytes_max: number;
+  readonly listeners: readonly {
+    readonly name: string;
+    readonly connections: number;
+    /** By `error.type`, and connections that were reset at once. */
+    readonly refused: Readonly<Record<string, number>>;
+    readonly garbage: number;
+  }[];
+}
+
+export function limitsJson(
+  { load, limits, recorder }: Pick<ProxyShared, 'load' | 'limits' | 'recorder'>,
+  contexts: readonly ListenerContext[],
+): LimitsJson {
+  return {
+    connections: load.connections,
+    connections_max: Math.min(load.connectionsMax, limits.connectionsPerListener * contexts.length),
+    requests_in_flight: recorder.inFlight,
+    held_bytes: load.heldBytes,
+    held_peak_bytes: load.heldPeakBytes,
+    held_bytes_max: load.memoryBytesMax,
+    listeners: listenersJson(contexts),
+  };
+}
+
+export const listenersJson = (contexts: readonly ListenerContext[]): LimitsJson['listeners'] =>
+  contexts.map(({ listener, admission, garbage }) => ({
+    name: listener.name,
+    connections: admission.connections,
+    refused: Object.fromEntries(admission.refused),
+    garbage,
+  }));
