@@ -8,7 +8,7 @@ import { fork, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
-import { constants, cpus, setPriority } from 'node:os';
+import { constants, cpus, loadavg, setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { AttackedUpstream, Attackers, head } from '../test/helpers/attacks.ts';
@@ -209,6 +209,7 @@ upstream share core 1, so the figures beside an attack also hold what it costs i
 ${rows.join('\n')}
 
 Ratio: p99 beside the attack by the larger p99 alone of the same minute.
+Load of the machine in the last 15 minutes: ${loadavg()[2]?.toFixed(1)}; above the number of cores, others were working and times say little.
 
 - A body of 1 GiB: status ${upload.status}, ${(upstream.bodyBytes / MB).toFixed(0)} MiB of bodies arrived in all, RSS at most ${megabytes(upload.peakRssBytes - rssBefore)} MiB above the start of it.
 - Open files: ${first.openFiles} before the attacks, ${last.openFiles} after them. RSS ${megabytes(first.rssBytes)} MiB before, ${megabytes(last.rssBytes)} MiB after.
