@@ -55,7 +55,8 @@ export async function judgeRequests(
         faults.push(`message ${at + 1}: ${answer.status} for what both others read`);
       else if (reason !== '') strictness.push(reason);
       // The proxy answers some heads without waiting for a body, which may turn out to be broken.
-      const head = byH11.messages[at] ?? (at === byH11.messages.length ? byH11.partial : null);
+      const partial = at === byH11.messages.length ? byH11.partial : null;
+      const head = byH11.messages[at] ?? byNode.messages[at] ?? partial;
       if (answer.status < 400 && !isAnsweredHere(head, answer.status, atEdge)) {
         faults.push(`message ${at + 1}: own answer ${answer.status}`);
       }

@@ -82,6 +82,12 @@ export const STRICTER_ANSWERS: readonly {
       version === '1.0' && valuesOf(headers, 'transfer-encoding').length > 0,
   },
   {
+    name: 'Connection with an option that is no name',
+    reason: 'it nominates something, and nobody can say what',
+    fits: ({ headers }) =>
+      nominatedBy(headers).some((o) => o !== '' && !/^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(o)),
+  },
+  {
     name: 'a 205 with content',
     reason: 'RFC 9110 15.3.6 forbids it, so what follows the head is nobody knows what',
     fits: ({ status, body }) => status === 205 && body !== '',

@@ -27,6 +27,8 @@ export class ResponseLane {
   readonly #server: net.Server;
   readonly #sockets = new Set<Socket>();
   #lab!: ProxyLab;
+  /** Behind a proxy of its own: bytes that come late may spoil whatever is next on a connection. */
+  #barrierLab!: ProxyLab;
   #barrier!: RawPeer;
   #case!: ResponseCase;
   /** The connection that answered the case, until it was ended. */
@@ -40,7 +42,7 @@ export class ResponseLane {
     this.#server.listen(0, '127.0.0.1');
     await once(this.#server, 'listening');
     const { port } = this.#server.address() as AddressInfo;
-    this.#lab = await new ProxyLab({
+    const settings: LabSettings = {
       side: 'inbound',
       endpoints: [{ host: '127.0.0.1', port }],
       exporter: {
@@ -49,13 +51,16 @@ export class ResponseLane {
         send: () => Promise.resolve(),
         close: () => Promise.resolve(),
       },
-    }).start();
-    this.#barrier = await this.#lab.connect();
+    };
+    this.#lab = await new ProxyLab(settings).start();
+    this.#barrierLab = await new ProxyLab(settings).start();
+    this.#barrier = await this.#barrierLab.connect();
     return this;
   }
 
   async stop(): Promise<void> {
     await this.#lab.stop();
+    await this.#barrierLab.stop();
     for (const socket of this.#sockets) socket.destroy();
     this.#server.close();
   }
