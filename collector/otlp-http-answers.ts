@@ -1,6 +1,7 @@
 /**
  * Bodies of OTLP/HTTP answers, in the encoding of the request: Export…ServiceResponse on success,
- * with partial_success when something was rejected, and google.rpc.Status on failure.
+ * with partial_success when something was rejected, and google.rpc.Status on failure. OTLP/gRPC uses
+ * the same messages.
  */
 import { MessageWriter } from '../telemetry/message-writer.ts';
 import type { Signal } from '../transport/exporter.ts';
@@ -10,6 +11,7 @@ export type BodyEncoding = 'protobuf' | 'json';
 /** Codes of google.rpc.Code by HTTP status. */
 const RPC_CODES: Readonly<Record<number, number>> = {
   400: 3, // INVALID_ARGUMENT
+  401: 16, // UNAUTHENTICATED
   404: 5, // NOT_FOUND
   405: 12, // UNIMPLEMENTED
   413: 3,
@@ -43,4 +45,25 @@ export function encodeStatus(encoding: BodyEncoding, status: number, message: st
   const code = RPC_CODES[status] ?? UNKNOWN;
   if (encoding === 'json') return Buffer.from(JSON.stringify({ code, message }));
   return new MessageWriter().varint(1, code).string(2, message).finish();
+}
+
+const RETRY_INFO_TYPE = 'type.googleapis.com/google.rpc.RetryInfo';
+
+/** google.rpc.Status with a RetryInfo in it: the sender may come again after `retryAfterS`. */
+export function encodeRetryStatus(code: number, message: string, retryAfterS: number): Buffer {
+  return (
+    new MessageWriter()
+      .varint(1, code)
+      .string(2, message)
+      // details: Any { type_url, value: RetryInfo { retry_delay: Duration { seconds } } }
+      .begin(3)
+      .string(1, RETRY_INFO_TYPE)
+      .begin(2)
+      .begin(1)
+      .varint(1, retryAfterS)
+      .end()
+      .end()
+      .end()
+      .finish()
+  );
 }

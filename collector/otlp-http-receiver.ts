@@ -5,27 +5,41 @@
  * (before and after inflating), time and connections hold for every request, and no input may end
  * the process or be answered with silence.
  *
- *     head ─► method, path, type, encoding, length     405 404 415 413
- *     body ─► at most bodyBytesMax, receivingBytesMax  413 429 (408 by Node's own timer)
- *     inflate ─► at most inflatedBytesMax              413 400
+ *     head ─► path, token, method, type, encoding, length   404 401 405 415 413
+ *     body ─► at most bodyBytesMax, receivingBytesMax       413 429 (408 by Node's own timer)
+ *     inflate ─► at most inflatedBytesMax                   413 400
  *     pipeline.accept ─► 200, 200 partial, 400, 429, 503
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { AzimuthError, messageOf } from '../runtime/errors.ts';
+import { messageOf } from '../runtime/errors.ts';
 import { listen } from '../runtime/http-app.ts';
 import type { Part } from '../runtime/lifecycle.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Signal } from '../transport/exporter.ts';
 import { inflate, isKnownEncoding } from './inflate.ts';
 import { encodeStatus, encodeSuccess, type BodyEncoding } from './otlp-http-answers.ts';
+import {
+  deliver,
+  judgeFailure,
+  Refusal,
+  serverTlsOptions,
+  tokenCheck,
+  tooManyBodies,
+  type ServerTlsPaths,
+} from './otlp-request.ts';
 import type { Pipeline } from './pipeline.ts';
 
 export interface OtlpHttpReceiverSettings {
   readonly host: string;
   /** 0 asks for a free port; `port()` tells which. */
   readonly port: number;
-  readonly pipeline: Pipeline;
+  /** TLS only, when given. */
+  readonly tls?: ServerTlsPaths | undefined;
+  /** Every request needs this bearer token, when given. */
+  readonly token?: string | undefined;
+  readonly pipeline: Pick<Pipeline, 'accept'>;
   readonly log: Log;
   /** Largest body as sent. Default 16 MiB. */
   readonly bodyBytesMax?: number;
@@ -65,18 +79,7 @@ const ENCODINGS: ReadonlyMap<string, BodyEncoding> = new Map([
   ['application/json', 'json'],
 ]);
 
-/** An answer other than success. */
-class Refusal extends Error {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
-
-  constructor(status: number, message: string, headers: Readonly<Record<string, string>> = {}) {
-    super(message);
-    this.status = status;
-    this.headers = headers;
-  }
-}
-
+/** @throws AzimuthError AZ_CONFIG_INVALID when a file of `tls` cannot be read. */
 export function createOtlpHttpReceiver(settings: OtlpHttpReceiverSettings): OtlpHttpReceiver {
   return new HttpReceiver(settings);
 }
@@ -88,6 +91,7 @@ class HttpReceiver implements OtlpHttpReceiver {
   readonly #inflatedBytesMax: number;
   readonly #receivingBytesMax: number;
   readonly #server: Server;
+  readonly #checkToken: (authorization: string | undefined) => void;
   #receivingBytes = 0;
 
   constructor(settings: OtlpHttpReceiverSettings) {
@@ -96,14 +100,23 @@ class HttpReceiver implements OtlpHttpReceiver {
     this.#inflatedBytesMax = settings.inflatedBytesMax ?? 64 * MIB;
     this.#receivingBytesMax = settings.receivingBytesMax ?? 64 * MIB;
     const headTimeoutMs = settings.headTimeoutMs ?? 10_000;
-    this.#server = createServer({
+    this.#checkToken = tokenCheck(settings.token);
+    const options = {
       headersTimeout: headTimeoutMs,
       requestTimeout: settings.requestTimeoutMs ?? 30_000,
       // Node looks for late requests this often only.
       connectionsCheckingInterval: Math.min(1_000, headTimeoutMs),
       keepAliveTimeout: 65_000,
       maxHeaderSize: 16 * 1024,
-    });
+    };
+    this.#server =
+      settings.tls === undefined
+        ? createServer(options)
+        : createTlsServer({
+            ...options,
+            ...serverTlsOptions(settings.tls),
+            handshakeTimeout: headTimeoutMs,
+          });
     this.#server.maxConnections = CONNECTIONS_MAX;
     this.#server.on('request', (req: IncomingMessage, res: ServerResponse) => {
       void this.#answer(req, res, false);
@@ -167,6 +180,7 @@ class HttpReceiver implements OtlpHttpReceiver {
         `nothing is at this path; POST to ${[...SIGNALS.keys()].join(' or ')}`,
       );
     }
+    this.#checkToken(req.headers.authorization);
     if (req.method !== 'POST') throw new Refusal(405, 'OTLP is sent by POST', { allow: 'POST' });
     if (!ENCODINGS.has(mediaType(req))) {
       throw new Refusal(415, `Content-Type must be ${[...ENCODINGS.keys()].join(' or ')}`);
@@ -188,7 +202,7 @@ class HttpReceiver implements OtlpHttpReceiver {
           bytes += chunk.length;
           this.#receivingBytes += chunk.length;
           if (bytes > this.#bodyBytesMax) reject(this.#tooLarge());
-          else if (this.#receivingBytes > this.#receivingBytesMax) reject(busy());
+          else if (this.#receivingBytes > this.#receivingBytesMax) reject(tooManyBodies());
           else {
             chunks.push(chunk);
             return;
@@ -223,20 +237,15 @@ class HttpReceiver implements OtlpHttpReceiver {
     body: Buffer,
     res: ServerResponse,
   ): Promise<void> {
-    const source = { name: 'otlp_http', partition: 0, offset: 0 };
-    const accepted = await this.#settings.pipeline.accept([{ signal, encoding, body, source }]);
-    // A message that could not be read was refused as a whole; anything else was stored in part.
-    const unread = accepted.rejected.find(({ reason }) => reason !== 'out_of_window');
-    if (unread !== undefined) {
-      throw new Refusal(unread.reason === 'too_large' ? 413 : 400, unread.detail);
-    }
-    const items = accepted.rejected.reduce((sum, one) => sum + one.items, 0);
-    const detail = accepted.rejected.map((one) => one.detail).join('; ');
-    send(res, 200, encoding, encodeSuccess(encoding, signal, items, detail));
+    const { pipeline } = this.#settings;
+    const { rejected, detail } = await deliver(pipeline, 'otlp_http', signal, encoding, body);
+    send(res, 200, encoding, encodeSuccess(encoding, signal, rejected, detail));
   }
 
   #refuse(req: IncomingMessage, res: ServerResponse, encoding: BodyEncoding, error: unknown): void {
-    const { status, headers } = answerFor(error);
+    const { status, headers: fixed, retryAfterS } = judgeFailure(error);
+    const headers =
+      retryAfterS === undefined ? fixed : { ...fixed, 'retry-after': String(retryAfterS) };
     if (status === 500) {
       this.#settings.log.error('otlp_http request failed', { error: messageOf(error) });
     }
@@ -271,20 +280,6 @@ class HttpReceiver implements OtlpHttpReceiver {
   #tooLarge(): Refusal {
     return new Refusal(413, `the body has more than ${this.#bodyBytesMax} bytes`);
   }
-}
-
-function busy(): Refusal {
-  return new Refusal(429, 'too many bodies are being received', { 'retry-after': '1' });
-}
-
-function answerFor(error: unknown): { status: number; headers: Readonly<Record<string, string>> } {
-  if (error instanceof Refusal) return error;
-  if (!(error instanceof AzimuthError)) return { status: 500, headers: {} };
-  const retryAfterS = error.retryable ? (error.retryAfterS ?? 2) : undefined;
-  return {
-    status: error.kind.status ?? 500,
-    headers: retryAfterS === undefined ? {} : { 'retry-after': String(retryAfterS) },
-  };
 }
 
 function mediaType(req: IncomingMessage): string {

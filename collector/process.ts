@@ -1,6 +1,6 @@
 /**
  * The collector as one process: receivers in front, the pipeline in the middle, the store behind.
- * OTLP/HTTP is always open, for ledgers, applications and other people's proxies; Kafka is read
+ * OTLP/HTTP and OTLP/gRPC are always open, for ledgers, applications and other people's proxies; Kafka is read
  * when it is the mesh's transport. Never migrates the store: `azimuth store migrate` does.
  */
 import type { CollectorPart } from '../mesh/parts.ts';
@@ -12,6 +12,7 @@ import { readKafkaAccess } from '../transport/kafka/kafka-access.ts';
 import { createKafkaReceiver } from './kafka-receiver.ts';
 import { METRICS_CONTENT_TYPE } from '../runtime/metrics-text.ts';
 import { pipelineMetrics } from './metrics.ts';
+import { createOtlpGrpcReceiver, type OtlpGrpcReceiver } from './otlp-grpc-receiver.ts';
 import { createOtlpHttpReceiver, type OtlpHttpReceiver } from './otlp-http-receiver.ts';
 import { createPipeline, type Pipeline } from './pipeline.ts';
 
@@ -29,6 +30,7 @@ export interface CollectorProcess {
   readonly lifecycle: Lifecycle;
   readonly pipeline: Pipeline;
   readonly otlpHttp: OtlpHttpReceiver;
+  readonly otlpGrpc: OtlpGrpcReceiver;
   adminPort(): number;
 }
 
@@ -46,6 +48,7 @@ export function createCollector(part: CollectorPart, log: Log): CollectorProcess
     now: Date.now,
   });
   const otlpHttp = createOtlpHttpReceiver({ ...part.otlp_http, pipeline, log });
+  const otlpGrpc = createOtlpGrpcReceiver({ ...part.otlp_grpc, pipeline, log });
   const kafka =
     telemetry.transport === 'kafka'
       ? createKafkaReceiver({
@@ -69,9 +72,9 @@ export function createCollector(part: CollectorPart, log: Log): CollectorProcess
       });
     },
   });
-  lifecycle.add(admin).add(watch).add(pipeline).add(otlpHttp);
+  lifecycle.add(admin).add(watch).add(pipeline).add(otlpHttp).add(otlpGrpc);
   if (kafka !== undefined) lifecycle.add(kafka);
-  return { lifecycle, pipeline, otlpHttp, adminPort: () => admin.port() };
+  return { lifecycle, pipeline, otlpHttp, otlpGrpc, adminPort: () => admin.port() };
 }
 
 /** Knows whether the store answers, and closes the connections to it at the end. */

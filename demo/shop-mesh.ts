@@ -20,6 +20,7 @@ interface ServicePorts {
 export interface ShopPorts {
   readonly store: number;
   readonly otlp: number;
+  readonly otlpGrpc: number;
   readonly collectorAdmin: number;
   readonly analytics: number;
   readonly gateway: number;
@@ -55,6 +56,7 @@ export async function choosePorts(anyFree: boolean): Promise<ShopPorts> {
     const ports = {
       store: await choose(DEFAULT_PORTS.store, 'the store'),
       otlp: await choose(DEFAULT_PORTS.otlpHttp, 'the collector'),
+      otlpGrpc: await choose(DEFAULT_PORTS.otlpGrpc, 'the collector (OTLP/gRPC)'),
       collectorAdmin: await choose(DEFAULT_PORTS.collectorAdmin, "the collector's admin"),
       analytics: await choose(DEFAULT_PORTS.analytics, 'analytics'),
       gateway: await choose(DEFAULT_PORTS.gateway, 'the gateway'),
@@ -137,6 +139,7 @@ store:
   password: "\${env:AZIMUTH_STORE_PASSWORD}"
 collector:
   otlp_http: { port: ${ports.otlp} }
+  otlp_grpc: { port: ${ports.otlpGrpc} }
   admin: { port: ${ports.collectorAdmin} }
 analytics: { port: ${ports.analytics} }
 gateways:

@@ -280,25 +280,30 @@ const store = z.strictObject({
     .default(7),
 });
 
+/** A port that takes OTLP, with what may protect it. */
+const otlpReceiver = (standardPort: number) =>
+  z
+    .strictObject({
+      host: hostName.default(LOOPBACK),
+      port: port.default(standardPort),
+      tls: z
+        .strictObject({
+          cert: file,
+          key: file,
+          // Left out: no client certificate is asked for.
+          client_ca: file
+            .optional()
+            .describe('Only clients with a certificate of this authority are served.'),
+        })
+        .optional(),
+      token: secret.optional().describe('Only requests with this bearer token are served.'),
+    })
+    .prefault({});
+
 const collector = z
   .strictObject({
-    otlp_http: z
-      .strictObject({
-        host: hostName.default(LOOPBACK),
-        port: port.default(DEFAULT_PORTS.otlpHttp),
-        tls: z
-          .strictObject({
-            cert: file,
-            key: file,
-            // Left out: no client certificate is asked for.
-            client_ca: file
-              .optional()
-              .describe('Only clients with a certificate of this authority are served.'),
-          })
-          .optional(),
-        token: secret.optional().describe('Only requests with this bearer token are served.'),
-      })
-      .prefault({}),
+    otlp_http: otlpReceiver(DEFAULT_PORTS.otlpHttp),
+    otlp_grpc: otlpReceiver(DEFAULT_PORTS.otlpGrpc),
     admin: endpoint(DEFAULT_PORTS.collectorAdmin),
     kafka: z.strictObject({ group_id: text.default('azimuth-collector') }).prefault({}),
   })
@@ -424,6 +429,7 @@ export const SECRETS: readonly (readonly string[])[] = [
   ['telemetry', 'otlp', 'token'],
   ['telemetry', 'kafka', 'sasl', 'password'],
   ['collector', 'otlp_http', 'token'],
+  ['collector', 'otlp_grpc', 'token'],
 ];
 
 export const REDACTED = '[REDACTED]';

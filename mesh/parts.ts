@@ -19,14 +19,18 @@ import type {
 } from './part.ts';
 import { CATCH_ALL, parseTemplate } from './route-template.ts';
 
+/** Where OTLP is taken, and what a sender must show. */
+interface OtlpReceiverPart extends Endpoint {
+  /** Paths of PEM files. */
+  readonly tls?: { cert: string; key: string; client_ca?: string | undefined } | undefined;
+  /** Bearer token that every request must have. */
+  readonly token?: string | undefined;
+}
+
 /** What the collector takes: where it listens, where it reads and where it stores. */
 export interface CollectorPart {
-  readonly otlp_http: Endpoint & {
-    /** Paths of PEM files. */
-    readonly tls?: { cert: string; key: string; client_ca?: string | undefined } | undefined;
-    /** Bearer token that every request must have. */
-    readonly token?: string | undefined;
-  };
+  readonly otlp_http: OtlpReceiverPart;
+  readonly otlp_grpc: OtlpReceiverPart;
   readonly admin: Endpoint;
   readonly telemetry: TelemetryPart;
   readonly store: StorePart;
@@ -49,6 +53,7 @@ export function collectorPart(mesh: Mesh): CollectorPart {
   return {
     ...collector,
     otlp_http: withFiles(mesh, collector.otlp_http),
+    otlp_grpc: withFiles(mesh, collector.otlp_grpc),
     telemetry: telemetryPart(mesh),
     store: storePart(mesh),
   };

@@ -297,6 +297,7 @@ function portFaults(top: Item, source: Source): Fault[] {
   }
   const collector = group(top, 'collector');
   listener('', collector, 'otlp_http', DEFAULT_PORTS.otlpHttp);
+  listener('', collector, 'otlp_grpc', DEFAULT_PORTS.otlpGrpc);
   listener('', collector, 'admin', DEFAULT_PORTS.collectorAdmin);
   listener('', top, 'analytics', DEFAULT_PORTS.analytics);
   for (const gateway of list(top, 'gateways')) {

@@ -12,6 +12,8 @@ export const DEFAULT_PORTS = {
   admin: 15000,
   /** OTLP/HTTP receiver (OpenTelemetry's number). */
   otlpHttp: 4318,
+  /** OTLP/gRPC receiver (OpenTelemetry's number). */
+  otlpGrpc: 4317,
   /** ClickHouse's HTTP interface, also of the embedded store. */
   store: 8123,
   /** Analytics API and live page. */

@@ -1,6 +1,6 @@
 /**
- * `azimuth collector`: receives spans and ledgers over OTLP/HTTP (and Kafka, when that is the mesh's
- * transport) and stores them in ClickHouse.
+ * `azimuth collector`: receives spans and ledgers over OTLP/HTTP and OTLP/gRPC (and Kafka, when that
+ * is the mesh's transport) and stores them in ClickHouse.
  */
 import { parseArgs } from 'node:util';
 import { createCollector } from '../../collector/process.ts';
@@ -19,8 +19,9 @@ Usage: azimuth collector [--mesh FILE] [--check]
   --mesh FILE   mesh file; its collector, telemetry and store sections are used
   --check       validate the mesh file, open nothing
 
-Ports (mesh file: collector.otlp_http, collector.admin):
+Ports (mesh file: collector.otlp_http, collector.otlp_grpc, collector.admin):
   4318    OTLP/HTTP: POST /v1/traces, /v1/logs; protobuf or JSON; gzip, deflate, zstd
+  4317    OTLP/gRPC: traces and logs; gzip, deflate, zstd
   13133   /healthz, /readyz (the store answers), /metrics
 
 What cannot be stored goes to table dead_letters with its reason. A store that is away is answered
@@ -36,9 +37,9 @@ Examples:
       options: { mesh: { type: 'string' }, check: { type: 'boolean', default: false } },
     });
     const part = collectorPart(meshFromArgs(values));
-    const { telemetry, store, otlp_http: otlp } = part;
+    const { telemetry, store, otlp_http: http, otlp_grpc: grpc } = part;
     const sources =
-      `OTLP/HTTP on ${otlp.host}:${otlp.port}` +
+      `OTLP/HTTP on ${http.host}:${http.port}, OTLP/gRPC on ${grpc.host}:${grpc.port}` +
       (telemetry.transport === 'kafka' ? ` and Kafka ${telemetry.kafka.brokers.join(', ')}` : '');
     if (values.check) {
       process.stdout.write(`ok: collector, ${sources}, store ${store.url}\n`);

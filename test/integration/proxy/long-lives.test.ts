@@ -151,6 +151,7 @@ describe('Long lives through gateway and sidecar', function () {
       collector = createCollector(
         {
           otlp_http: { host: '127.0.0.1', port: 0 },
+          otlp_grpc: { host: '127.0.0.1', port: 0 },
           admin: { host: '127.0.0.1', port: 0 },
           kafka: { group_id: 'unused' },
           store: { url, database, user, password, retention_days: 7 },

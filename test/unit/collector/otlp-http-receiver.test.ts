@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { request, type IncomingHttpHeaders } from 'node:http';
+import { request as requestTls } from 'node:https';
 import { connect } from 'node:net';
 import { deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import {
@@ -10,6 +12,7 @@ import {
 import { createPipeline, type Pipeline } from '../../../collector/pipeline.ts';
 import { silentLog } from '../../../runtime/log.ts';
 import { WireCursor } from '../../../telemetry/protobuf.ts';
+import { makeCertificates, type Certificates } from '../../helpers/certificates.ts';
 import { createFakeStore, storeAway, type FakeStore } from '../../helpers/fake-store.ts';
 import { tracesOf } from '../../helpers/otlp-proto.ts';
 import { seededRandom } from '../../helpers/prng.ts';
@@ -325,5 +328,72 @@ describe('OtlpHttpReceiver', () => {
     gate.resolve(undefined);
     assert.equal((await answer).status, 200);
     await stopped;
+  });
+
+  it('serves only who shows the bearer token, when one is set', async () => {
+    await start({ token: 'correct horse' });
+    for (const authorization of [undefined, 'Bearer wrong', 'Bearer ', 'Basic correct horse']) {
+      const headers = authorization === undefined ? PROTOBUF : { ...PROTOBUF, authorization };
+      const answer = await post('/v1/traces', headers, body('stranger'));
+      assert.equal(answer.status, 401);
+      assert.equal(answer.headers['www-authenticate'], 'Bearer');
+      assert.equal(status(answer.body).code, 16);
+    }
+    const authorization = 'Bearer correct horse';
+    const answer = await post('/v1/traces', { ...PROTOBUF, authorization }, body('friend'));
+    assert.equal(answer.status, 200);
+    assert.deepEqual(store.column('spans', 'SpanName'), ['friend']);
+  });
+
+  describe('with TLS', function () {
+    this.timeout(20_000);
+    let certificates: Certificates;
+    before(function () {
+      certificates = makeCertificates(this);
+    });
+    after(() => (certificates as Certificates | undefined)?.remove());
+
+    /** Status of the answer, or the code of the error that came instead. */
+    const secured = (client?: { cert: string; key: string }): Promise<number | string> =>
+      new Promise((resolve) => {
+        const req = requestTls(
+          {
+            ...{ host: '127.0.0.1', port: receiver.port(), path: '/v1/traces', method: 'POST' },
+            ...{ headers: PROTOBUF, agent: false, ca: readFileSync(certificates.ca) },
+            ...(client === undefined
+              ? {}
+              : { cert: readFileSync(client.cert), key: readFileSync(client.key) }),
+          },
+          (res) => resolve(res.resume().statusCode!),
+        );
+        req.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+        req.end(body('secured'));
+      });
+
+    it('takes OTLP over TLS, and nothing without it', async () => {
+      await start({ tls: certificates.server });
+      assert.equal(await secured(), 200);
+      assert.deepEqual(await raw('GET / HTTP/1.1\r\nhost: x\r\n\r\n'), '');
+      assert.equal(await secured(), 200);
+    });
+
+    it('serves only clients of its authority, when one is set', async () => {
+      await start({ tls: { ...certificates.server, client_ca: certificates.ca } });
+      assert.equal(typeof (await secured()), 'string');
+      assert.equal(store.rows('spans'), 0);
+      assert.equal(await secured(certificates.client), 200);
+    });
+
+    it('says at the start which file cannot be read', async () => {
+      await start();
+      assert.throws(
+        () =>
+          createOtlpHttpReceiver({
+            ...{ host: '127.0.0.1', port: 0, pipeline, log: silentLog },
+            tls: { ...certificates.server, key: '/nowhere.pem' },
+          }),
+        /tls\.key: the file \/nowhere\.pem cannot be read/,
+      );
+    });
   });
 });

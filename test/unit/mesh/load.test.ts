@@ -171,7 +171,7 @@ collector: { admin: { port: "\${ADMIN:-9001}" } }
 telemetry:
   otlp: { token: "\${env:SECRET}" }
   kafka: { sasl: { mechanism: plain, username: u, password: "\${env:SECRET}" } }
-collector: { otlp_http: { token: "\${env:SECRET}" } }
+collector: { otlp_http: { token: "\${env:SECRET}" }, otlp_grpc: { token: "\${env:SECRET}" } }
 `);
     assert.deepEqual(faults, []);
     assert.equal(mesh?.config.telemetry.kafka.sasl?.password, 'secret');
@@ -189,7 +189,7 @@ store: { password: hunter2 }
 telemetry:
   otlp: { token: hunter2 }
   kafka: { sasl: { mechanism: plain, username: u, password: hunter2 } }
-collector: { otlp_http: { token: hunter2 } }
+collector: { otlp_http: { token: hunter2 }, otlp_grpc: { token: hunter2 } }
 `);
     assert.equal(faults.length, SECRETS.length, faults.join('\n'));
     for (const place of SECRETS) {
