@@ -21,13 +21,14 @@ import { SpanDecoder } from './span-decoder.ts';
 import { TimeWindow } from './time-window.ts';
 
 /** Bounded: these are label values and stand in dead_letters.Reason. */
-type RejectReason = 'malformed' | 'too_large' | 'out_of_window' | 'store_refused' | 'internal';
+type RejectReason =
+  'malformed' | 'too_large' | 'out_of_window' | 'store_refused' | 'deleted_by_broker' | 'internal';
 
 /** What of a message was not stored but dead-lettered. */
 export interface Rejection {
   readonly reason: RejectReason;
   readonly detail: string;
-  /** Spans or ledgers; 0 = the message could not be read, so nobody knows. */
+  /** Spans or ledgers, or messages deleted; 0 = it could not be read, so nobody knows. */
   readonly items: number;
 }
 
@@ -69,6 +70,10 @@ export class Batch {
   /** Takes one message in whole, or dead-letters it. */
   add(message: InboundMessage, window: TimeWindow): Outcome {
     const outcome: Outcome = { spans: 0, ledgers: 0, otherLogs: 0, rejected: [] };
+    if (message.deleted !== undefined) {
+      this.#addDeleted(message, message.deleted, window, outcome);
+      return outcome;
+    }
     const table = message.signal === 'traces' ? this.#spans : this.#ledgers;
     this.bytes += message.body.length;
     table.mark();
@@ -112,6 +117,12 @@ export class Batch {
     this.#deadLetters.add({ ...message, ...rejection, hops, body, bodyBytes }, window.nowMs);
     this.bytes += body.length;
     outcome.rejected.push(rejection);
+  }
+
+  #addDeleted(message: InboundMessage, items: number, window: TimeWindow, outcome: Outcome): void {
+    const { offset } = message.source;
+    const detail = `the broker deleted offsets ${offset} to ${offset + items - 1} before they were read`;
+    this.reject(message, { reason: 'deleted_by_broker', detail, items }, window, outcome);
   }
 
   #addLedgers(

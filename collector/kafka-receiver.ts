@@ -30,7 +30,7 @@ export interface KafkaReceiverSettings extends KafkaAccess {
   readonly groupId: string;
   readonly pipeline: Pick<Pipeline, 'accept'>;
   readonly log: Log;
-  /** After a kill, others wait so long before they take over. Default 30 s. */
+  /** After a kill, members on other machines take over after it. Default 10 s. */
   readonly sessionTimeoutMs?: number;
   /** For tests. */
   readonly openConsumer?: (settings: KafkaConsumerSettings) => KafkaConsumer;
@@ -51,6 +51,8 @@ export interface KafkaReceiverStats {
   readonly commitFailures: number;
   /** Times that the consumer ended by itself and was made anew. */
   readonly crashes: number;
+  /** Messages that the broker deleted (retention) before they were read. */
+  readonly deleted: number;
   /** Messages fetched or known to wait that are not committed yet. */
   readonly lag: number;
 }
@@ -61,14 +63,21 @@ export interface KafkaReceiver {
   start(): Promise<void>;
   /** Finishes the batches in hand, commits, leaves the group. Safe to call twice. */
   stop(): Promise<void>;
-  /** Why it gets no messages now; undefined while it is a member of its group. */
+  /** Why it gets no messages now, or cannot hand them on; undefined while it works. */
   notReady(): string | undefined;
-  /** Why it should be restarted; undefined while messages move or none wait. */
+  /**
+   * Why it should be restarted; undefined while messages move, none wait, or the pipeline tells to
+   * come again: a restart does not bring a store back.
+   */
   unhealthy(): string | undefined;
   stats(): KafkaReceiverStats;
 }
 
-const SESSION_TIMEOUT_MS = 30_000;
+/**
+ * Heartbeats come every second, also around an insert. A successor on the same machine does not wait
+ * for it (transport/kafka/dead-members.ts).
+ */
+const SESSION_TIMEOUT_MS = 10_000;
 /** One accept() takes at most so much of a partition: bounds memory and the time to a commit. */
 const SLICE = { messages: 500, bytes: 4 * 1024 * 1024 } as const;
 /** A partition whose slice was not accepted rests, doubling. */
@@ -83,6 +92,7 @@ const STUCK_AFTER_MS = 60_000;
 /** Batches in hand end within the store's own time limit; leaving a group takes a moment. */
 const CLOSE_WITHIN_MS = { withBatches: 10_000, idle: 3_000 } as const;
 const OPENING_BRACE = 0x7b;
+const NO_BODY = new Uint8Array(0);
 
 export function createKafkaReceiver(settings: KafkaReceiverSettings): KafkaReceiver {
   return new Receiver(settings);
@@ -92,6 +102,8 @@ export function createKafkaReceiver(settings: KafkaReceiverSettings): KafkaRecei
 interface PartitionState {
   /** Rejections in a row. */
   failures: number;
+  /** Offset that the next message should have; undefined until the group's own was asked for. */
+  next: number | undefined;
   /** Everything before it is committed. */
   committed: number;
   highWatermark: number;
@@ -116,6 +128,7 @@ class Receiver implements KafkaReceiver {
     commits: 0,
     commitFailures: 0,
     crashes: 0,
+    deleted: 0,
   };
   #consumer: KafkaConsumer | undefined;
   #running: Promise<void> | undefined;
@@ -125,6 +138,8 @@ class Receiver implements KafkaReceiver {
   #batchesInHand = 0;
   #lastFetchMs = 0;
   #lastProgressMs = 0;
+  /** The pipeline answered that it cannot take messages now. */
+  #lastRefusalMs = -Infinity;
 
   constructor(settings: KafkaReceiverSettings) {
     this.#settings = settings;
@@ -153,6 +168,9 @@ class Receiver implements KafkaReceiver {
   }
 
   notReady(): string | undefined {
+    const stuckMs = this.#nowMs() - this.#lastProgressMs;
+    if (this.#joined && this.#lag() > 0 && stuckMs > STUCK_AFTER_MS)
+      return `kafka: messages are not taken for ${Math.round(stuckMs / 1000)} s: ${this.#lastError ?? 'no answer'}`;
     if (this.#joined) return undefined;
     const why = this.#lastError === undefined ? '' : `: ${this.#lastError}`;
     return `kafka: not in the consumer group yet${why}`;
@@ -161,7 +179,7 @@ class Receiver implements KafkaReceiver {
   unhealthy(): string | undefined {
     const now = this.#nowMs();
     const silentMs = now - this.#lastFetchMs;
-    const stuckMs = now - this.#lastProgressMs;
+    const stuckMs = now - Math.max(this.#lastProgressMs, this.#lastRefusalMs);
     const seconds = (ms: number): string => `${Math.round(ms / 1000)} s`;
     const why = this.#lastError === undefined ? '' : ` (last error: ${this.#lastError})`;
     const lag = this.#lag();
@@ -246,15 +264,23 @@ class Receiver implements KafkaReceiver {
     state.highWatermark = batch.highWatermark;
     this.#batchesInHand++;
     const group = { rebalances: false };
+    let deleted = 0;
     const heartbeat = setInterval(() => {
       batch.heartbeat().catch(() => (group.rebalances = true));
     }, HEARTBEAT_EVERY_MS);
     try {
+      try {
+        deleted = await this.#deletedBefore(batch, state, first.offset);
+      } catch (error) {
+        this.#pause(batch, state, error);
+        return;
+      }
       for (const slice of slicesOf(batch.messages)) {
         // While the group rebalances it waits for us: what follows goes to whoever gets it.
         if (group.rebalances || !batch.isCurrent()) return;
-        const accepted = await this.#accept(batch, state, slice);
+        const accepted = await this.#accept(batch, state, slice, deleted);
         if (!accepted) return;
+        deleted = 0;
         // Not asked here whether we are being stopped: what is stored is committed all the same,
         // so that an orderly stop replays nothing. A commit for a lost partition fails by itself.
         await this.#commit(batch, state, slice.at(-1)!.offset + 1);
@@ -266,15 +292,40 @@ class Receiver implements KafkaReceiver {
     }
   }
 
+  /**
+   * Messages that the broker deleted before we read them: between the offset that should come next
+   * and the one that came. Offsets that are missing for other reasons (transaction markers, a topic
+   * that is compacted) lie behind the oldest that the broker has.
+   */
+  async #deletedBefore(
+    batch: ConsumedBatch,
+    state: PartitionState,
+    firstOffset: number,
+  ): Promise<number> {
+    if (state.next !== undefined && firstOffset <= state.next) return 0;
+    const { committed, oldest } = await batch.positions();
+    state.next ??= committed ?? firstOffset;
+    return Math.max(0, Math.min(oldest, firstOffset) - state.next);
+  }
+
   /** True when all of the slice is stored (or dead-lettered). On false the partition is paused. */
   async #accept(
     batch: ConsumedBatch,
     state: PartitionState,
     slice: readonly ConsumedMessage[],
+    deleted: number,
   ): Promise<boolean> {
     const { topic, partition } = batch;
     const signal = this.#signalOf.get(topic) ?? 'traces';
     const messages: InboundMessage[] = [];
+    if (deleted > 0)
+      messages.push({
+        signal,
+        encoding: 'protobuf',
+        body: NO_BODY,
+        source: { name: topic, partition, offset: state.next! },
+        deleted,
+      });
     for (const { offset, value } of slice) {
       if (value === null || value.length === 0) continue;
       messages.push({
@@ -292,6 +343,15 @@ class Receiver implements KafkaReceiver {
       return false;
     }
     state.failures = 0;
+    if (deleted > 0) {
+      this.#counts.deleted += deleted;
+      const from = state.next;
+      this.#log.error('the broker deleted messages before they were read', {
+        ...{ topic, partition, from, messages: deleted },
+      });
+      messages.shift();
+    }
+    state.next = slice.at(-1)!.offset + 1;
     this.#counts.emptyMessages += slice.length - messages.length;
     this.#counts.messages += messages.length;
     for (const { body } of messages) this.#counts.bytes += body.length;
@@ -303,6 +363,7 @@ class Receiver implements KafkaReceiver {
   #pause(batch: ConsumedBatch, state: PartitionState, error: unknown): void {
     this.#counts.retries++;
     this.#lastError = messageOf(error);
+    if (error instanceof AzimuthError && error.retryable) this.#lastRefusalMs = this.#nowMs();
     const base = this.#settings.backOffBaseMs ?? RETRY_MS.base;
     const backOffMs = Math.min(base * 2 ** Math.min(state.failures, 10), RETRY_MS.max);
     const askedMs = error instanceof AzimuthError ? (error.retryAfterS ?? 0) * 1000 : 0;
@@ -363,7 +424,13 @@ class Receiver implements KafkaReceiver {
     const key = `${batch.topic}/${batch.partition}`;
     let state = this.#partitions.get(key);
     if (state === undefined) {
-      state = { failures: 0, committed: firstOffset, highWatermark: 0, recommit: undefined };
+      state = {
+        failures: 0,
+        next: undefined,
+        committed: firstOffset,
+        highWatermark: 0,
+        recommit: undefined,
+      };
       this.#partitions.set(key, state);
     }
     return state;

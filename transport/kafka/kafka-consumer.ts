@@ -8,6 +8,7 @@
  */
 import { messageOf } from '../../runtime/errors.ts';
 import type { Log } from '../../runtime/log.ts';
+import { assignerOf, findDeadMembers, ownIdentity } from './dead-members.ts';
 import type { KafkaAccess } from './kafka-access.ts';
 import { openKafka, RETRY } from './kafka-connection.ts';
 
@@ -32,6 +33,11 @@ export interface ConsumedBatch {
   resolve(offset: number): void;
   /** Commits for the group: everything before `nextOffset` is done. */
   commit(nextOffset: number): Promise<void>;
+  /**
+   * Where the group and the log of the partition are: the next offset that the group has committed
+   * (undefined: none yet) and the oldest that the broker still has. Rejects when nobody answers.
+   */
+  positions(): Promise<{ readonly committed: number | undefined; readonly oldest: number }>;
   /** Stops fetching this partition until the returned function is called. */
   pause(): () => void;
 }
@@ -79,6 +85,9 @@ export function openConsumer(settings: KafkaConsumerSettings): KafkaConsumer {
     clientId: settings.groupId,
     log: settings.log,
   });
+  const own = ownIdentity();
+  const admin = kafka.admin({ retry: { retries: 5 } });
+  let adminReady: Promise<void> | undefined;
   const consumer = kafka.consumer({
     groupId: settings.groupId,
     sessionTimeout: settings.sessionTimeoutMs,
@@ -90,6 +99,7 @@ export function openConsumer(settings: KafkaConsumerSettings): KafkaConsumer {
     maxBytesPerPartition: FETCH_BYTES_PER_PARTITION,
     maxBytes: FETCH_BYTES,
     allowAutoTopicCreation: false,
+    partitionAssigners: [assignerOf(own)],
     maxInFlightRequests: 5,
     retry: { ...RETRY, restartOnFailure: () => Promise.resolve(false) },
   });
@@ -106,13 +116,33 @@ export function openConsumer(settings: KafkaConsumerSettings): KafkaConsumer {
   ending.catch(() => undefined);
   consumer.on(consumer.events.CRASH, ({ payload }) => crashed(payload.error));
 
+  const positions = async (topic: string, partition: number) => {
+    adminReady ??= admin.connect().catch((error: unknown) => {
+      adminReady = undefined;
+      throw error;
+    });
+    await adminReady;
+    const [ofGroup, ofLog] = await Promise.all([
+      admin.fetchOffsets({ groupId: settings.groupId, topics: [topic] }),
+      admin.fetchTopicOffsets(topic),
+    ]);
+    const committed = Number(
+      ofGroup[0]?.partitions.find((one) => one.partition === partition)?.offset ?? -1,
+    );
+    return {
+      committed: committed < 0 ? undefined : committed,
+      oldest: Number(ofLog.find((one) => one.partition === partition)?.low ?? 0),
+    };
+  };
+
   return {
     async run(onBatch) {
       await consumer.connect();
       // A group without a committed offset starts at the oldest message; and so does one whose
       // offset fell out of retention, which would otherwise skip everything silently.
       await consumer.subscribe({ topics: [...settings.topics], fromBeginning: true });
-      await consumer.run({
+      const letDeadMembersLeave = await findDeadMembers(kafka, settings.groupId, own, settings.log);
+      const running = consumer.run({
         autoCommit: false,
         eachBatchAutoResolve: false,
         partitionsConsumedConcurrently: PARTITIONS_AT_ONCE,
@@ -135,6 +165,7 @@ export function openConsumer(settings: KafkaConsumerSettings): KafkaConsumer {
                 payload.commitOffsetsIfNecessary({
                   topics: [{ topic, partitions: [{ partition, offset: String(nextOffset) }] }],
                 }),
+              positions: () => positions(topic, partition),
               pause: () => payload.pause(),
             });
           } catch (error) {
@@ -148,6 +179,8 @@ export function openConsumer(settings: KafkaConsumerSettings): KafkaConsumer {
           }
         },
       });
+      void letDeadMembersLeave();
+      await running;
       await ending;
     },
     async close(withinMs) {
@@ -155,7 +188,11 @@ export function openConsumer(settings: KafkaConsumerSettings): KafkaConsumer {
       const late = new Promise<void>((resolve) => {
         timer = setTimeout(resolve, withinMs);
       });
-      await Promise.race([consumer.disconnect().catch(() => undefined), late]);
+      const goodbye = [
+        consumer.disconnect(),
+        adminReady === undefined ? undefined : admin.disconnect(),
+      ];
+      await Promise.race([Promise.allSettled(goodbye), late]);
       clearTimeout(timer);
       abort();
       ended();

@@ -68,6 +68,7 @@ function scene(settings: Partial<KafkaReceiverSettings> = {}) {
       events.push(`commit ${next}`);
       return Promise.resolve();
     },
+    positions: () => Promise.resolve({ committed: undefined, oldest: 0 }),
     pause: () => {
       events.push('pause');
       return () => events.push('resume');
@@ -217,7 +218,28 @@ describe('KafkaReceiver', () => {
     assert.deepEqual(s.events, ['close']);
   });
 
-  it('is unhealthy when messages wait and none was committed for a minute', async () => {
+  it('is unhealthy when messages wait and nothing became of them for a minute', async () => {
+    let nowMs = 0;
+    let answer = (): void => undefined;
+    const s = scene({
+      nowMs: () => nowMs,
+      pipeline: { accept: () => new Promise((resolve) => (answer = () => resolve(NOTHING))) },
+    });
+    receiver = s.receiver;
+    await receiver.start();
+    s.consumers[0]!.settings.onJoined();
+    const delivered = s.consumers[0]!.deliver(s.batch(['a']));
+    nowMs = 60_000;
+    assert.equal(receiver.unhealthy(), undefined);
+    nowMs = 60_001;
+    assert.match(receiver.unhealthy() ?? '', /1 messages wait .* for 60 s/);
+    await setImmediate();
+    answer();
+    await delivered;
+    assert.equal(receiver.unhealthy(), undefined);
+  });
+
+  it('is not ready but needs no restart while the pipeline tells to come again', async () => {
     let nowMs = 0;
     const s = scene({
       nowMs: () => nowMs,
@@ -226,12 +248,85 @@ describe('KafkaReceiver', () => {
     receiver = s.receiver;
     await receiver.start();
     s.consumers[0]!.settings.onJoined();
-    for (; nowMs <= 60_000; nowMs += 10_000) {
+    for (; nowMs <= 70_000; nowMs += 10_000) {
       s.consumers[0]!.settings.onFetched();
       await s.consumers[0]!.deliver(s.batch(['a']));
       assert.equal(receiver.unhealthy(), undefined, `at ${nowMs} ms`);
     }
-    assert.match(receiver.unhealthy() ?? '', /1 messages wait .* for 70 s/);
+    assert.match(receiver.notReady() ?? '', /not taken for 80 s/);
+  });
+
+  describe('on messages that the broker deleted before they were read', () => {
+    const recorder = (): {
+      seen: InboundMessage[];
+      accept: (m: readonly InboundMessage[]) => Promise<typeof NOTHING>;
+    } => {
+      const seen: InboundMessage[] = [];
+      return {
+        seen,
+        accept: (messages) => {
+          seen.push(...messages);
+          return Promise.resolve(NOTHING);
+        },
+      };
+    };
+    const holes = (seen: readonly InboundMessage[]): unknown[] =>
+      seen
+        .filter(({ deleted }) => deleted !== undefined)
+        .map(({ source, deleted }) => [source.partition, source.offset, deleted]);
+
+    it('records the hole after the committed offset, once, with the first message behind it', async () => {
+      const pipeline = recorder();
+      const s = scene({ pipeline });
+      receiver = s.receiver;
+      await receiver.start();
+      const positions = () => Promise.resolve({ committed: 40, oldest: 100 });
+      await s.consumers[0]!.deliver(s.batch(['a', 'b'], { positions }));
+      await s.consumers[0]!.deliver(
+        s.batch(['c'], { messages: [{ offset: 102, value: Buffer.from('c') }], positions }),
+      );
+      assert.deepEqual(holes(pipeline.seen), [[3, 40, 60]]);
+      assert.equal(pipeline.seen[0]?.deleted, 60);
+      assert.equal(receiver.stats().deleted, 60);
+      assert.equal(receiver.stats().messages, 3);
+      assert.equal(receiver.stats().emptyMessages, 0);
+    });
+
+    it('records a hole that opens while it reads', async () => {
+      const pipeline = recorder();
+      const s = scene({ pipeline });
+      receiver = s.receiver;
+      await receiver.start();
+      await s.consumers[0]!.deliver(s.batch(['a']));
+      await s.consumers[0]!.deliver(
+        s.batch([], {
+          messages: [{ offset: 200, value: Buffer.from('x') }],
+          positions: () => Promise.resolve({ committed: 101, oldest: 150 }),
+        }),
+      );
+      assert.deepEqual(holes(pipeline.seen), [[3, 101, 49]]);
+    });
+
+    it('takes offsets that are missing behind the oldest one for no loss', async () => {
+      const pipeline = recorder();
+      const s = scene({ pipeline });
+      receiver = s.receiver;
+      await receiver.start();
+      const positions = () => Promise.resolve({ committed: 90, oldest: 12 });
+      await s.consumers[0]!.deliver(s.batch(['a'], { positions }));
+      assert.deepEqual(holes(pipeline.seen), []);
+    });
+
+    it('reads again when the positions cannot be learned', async () => {
+      const pipeline = recorder();
+      const s = scene({ pipeline });
+      receiver = s.receiver;
+      await receiver.start();
+      const positions = () => Promise.reject(new Error('coordinator moved'));
+      await s.consumers[0]!.deliver(s.batch(['a'], { positions }));
+      assert.deepEqual(s.events, ['pause']);
+      assert.deepEqual(pipeline.seen, []);
+    });
   });
 
   it('is unhealthy when nothing could be fetched for a minute, also without lag', async () => {
