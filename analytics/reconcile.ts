@@ -53,6 +53,15 @@ export interface EdgeAccount {
   readonly entries_unmatched: number;
 }
 
+/** Messages that a broker deleted before the collector read them: how many hops, nobody knows. */
+export interface DeletedMessages {
+  readonly topic: string;
+  readonly partition: number;
+  readonly from_offset: number;
+  readonly to_offset: number;
+  readonly messages: number;
+}
+
 export interface Reconciliation {
   readonly boots: readonly BootAccount[];
   readonly totals: Pick<
@@ -71,6 +80,7 @@ export interface Reconciliation {
   >;
   /** Messages that were dead-lettered without telling which hops they held. */
   readonly undecodable_messages: number;
+  readonly deleted_by_broker: readonly DeletedMessages[];
   /** Only when asked for. */
   readonly edges?: readonly EdgeAccount[];
 }
@@ -95,6 +105,7 @@ export async function reconcile(
     sql('reconcile_undecodable'),
     window,
   );
+  const deleted = await store.query<DeletedMessages>(sql('reconcile_deleted'), window);
   const edges =
     options.edges === true
       ? await store.query<EdgeAccount>(sql('reconcile_edges'), {
@@ -107,6 +118,7 @@ export async function reconcile(
     boots,
     totals: totalOf(boots),
     undecodable_messages: undecodable?.messages ?? 0,
+    deleted_by_broker: deleted,
     ...(edges === undefined ? {} : { edges }),
   };
 }

@@ -1,11 +1,12 @@
 /** The collector's own counters, for `/metrics`. */
 import { MetricsText } from '../runtime/metrics-text.ts';
+import type { KafkaReceiverStats } from './kafka-receiver.ts';
 import type { PipelineStats } from './pipeline.ts';
 
-/** Counters and gauges of a pipeline in Prometheus' text format. */
-export function pipelineMetrics(stats: PipelineStats): string {
+/** Counters and gauges of a collector in Prometheus' text format; `kafka` where it reads from there. */
+export function collectorMetrics(stats: PipelineStats, kafka?: KafkaReceiverStats): string {
   const rejected = Object.entries(stats.rejected);
-  return new MetricsText()
+  const text = new MetricsText()
     .counter('azimuth.collector.messages', '{message}', 'Messages confirmed.', stats.messages)
     .counter('azimuth.collector.spans', '{span}', 'Spans stored.', stats.spans)
     .counter('azimuth.collector.ledgers', '{ledger}', 'Ledgers stored.', stats.ledgers)
@@ -28,6 +29,8 @@ export function pipelineMetrics(stats: PipelineStats): string {
       'Insert attempts that failed.',
       stats.insertFailures,
     )
+    .counter('azimuth.collector.insert_rows', '{row}', 'Rows inserted.', stats.rowsInserted)
+    .counter('azimuth.collector.insert_bytes', 'By', 'Block bytes inserted.', stats.bytesInserted)
     .counter('azimuth.collector.insert', 's', 'Time in successful inserts.', stats.insertSeconds)
     .gauge(
       'azimuth.collector.in_flight',
@@ -40,6 +43,44 @@ export function pipelineMetrics(stats: PipelineStats): string {
       '{item}',
       'Spans and ledgers dead-lettered; an unreadable message counts as one.',
       rejected.map(([reason, value]) => ({ labels: { reason }, value })),
+    );
+  if (kafka !== undefined) kafkaMetrics(text, kafka);
+  return text.toString();
+}
+
+function kafkaMetrics(text: MetricsText, stats: KafkaReceiverStats): void {
+  text
+    .gauge(
+      'azimuth.collector.kafka.lag',
+      '{message}',
+      'Messages of the partitions in hand that are not committed.',
+      stats.lag,
     )
-    .toString();
+    .counter('azimuth.collector.kafka.messages', '{message}', 'Messages read.', stats.messages)
+    .counter('azimuth.collector.kafka.bytes', 'By', 'Bytes of the messages read.', stats.bytes)
+    .counter(
+      'azimuth.collector.kafka.retries',
+      '{time}',
+      'Times that a partition rested because messages were not accepted.',
+      stats.retries,
+    )
+    .counter('azimuth.collector.kafka.commits', '{commit}', 'Offsets committed.', stats.commits)
+    .counter(
+      'azimuth.collector.kafka.commit_failures',
+      '{commit}',
+      'Commits that failed; they are tried again.',
+      stats.commitFailures,
+    )
+    .counter(
+      'azimuth.collector.kafka.crashes',
+      '{time}',
+      'Times that a consumer ended by itself and was made anew.',
+      stats.crashes,
+    )
+    .counter(
+      'azimuth.collector.kafka.deleted',
+      '{message}',
+      'Messages that the broker deleted before they were read.',
+      stats.deleted,
+    );
 }

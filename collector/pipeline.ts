@@ -44,6 +44,9 @@ export interface PipelineStats {
   readonly inserts: number;
   readonly insertFailures: number;
   readonly insertSeconds: number;
+  /** Of all successful inserts: by `inserts`, the mean size of a block. */
+  readonly rowsInserted: number;
+  readonly bytesInserted: number;
   /** Bytes of the messages that wait for the store, batch and queue. */
   readonly bytesInFlight: number;
   /** What the store said last, when the last insert failed. */
@@ -193,7 +196,7 @@ class BatchingPipeline implements Pipeline {
   }
 
   stats(): PipelineStats {
-    const { inserts, failures, insertSeconds, lastError } = this.#writer;
+    const { inserts, failures, insertSeconds, rows, bytes, lastError } = this.#writer;
     return {
       messages: this.#messages,
       spans: this.#spans,
@@ -204,6 +207,8 @@ class BatchingPipeline implements Pipeline {
       inserts,
       insertFailures: failures,
       insertSeconds,
+      rowsInserted: rows,
+      bytesInserted: bytes,
       bytesInFlight: this.#bytesInFlight,
       storeError: lastError,
     };

@@ -11,7 +11,7 @@ import { createStoreClient, type StoreClient } from '../store/client.ts';
 import { readKafkaAccess } from '../transport/kafka/kafka-access.ts';
 import { createKafkaReceiver } from './kafka-receiver.ts';
 import { METRICS_CONTENT_TYPE } from '../runtime/metrics-text.ts';
-import { pipelineMetrics } from './metrics.ts';
+import { collectorMetrics } from './metrics.ts';
 import { createOtlpGrpcReceiver, type OtlpGrpcReceiver } from './otlp-grpc-receiver.ts';
 import { createOtlpHttpReceiver, type OtlpHttpReceiver } from './otlp-http-receiver.ts';
 import { createPipeline, type Pipeline } from './pipeline.ts';
@@ -32,6 +32,8 @@ export interface CollectorProcess {
   readonly otlpHttp: OtlpHttpReceiver;
   readonly otlpGrpc: OtlpGrpcReceiver;
   adminPort(): number;
+  /** Why this process should be started again; undefined while it is healthy. */
+  unhealthy(): string | undefined;
 }
 
 /** Composes a collector; `lifecycle.start()` opens its ports. */
@@ -61,20 +63,22 @@ export function createCollector(part: CollectorPart, log: Log): CollectorProcess
       : undefined;
   const watch = new StoreWatch(store);
   const lifecycle = new Lifecycle(log);
+  const unhealthy = (): string | undefined => kafka?.unhealthy();
   const admin = createHttpApp('collector admin', {
     ...part.admin,
     notReady: () =>
       lifecycle.ready ? (watch.notReady() ?? kafka?.notReady()) : 'starting or stopping',
-    unhealthy: () => kafka?.unhealthy(),
+    unhealthy,
     routes: (app) => {
       app.get('/metrics', (_req, res) => {
-        res.type(METRICS_CONTENT_TYPE).send(pipelineMetrics(pipeline.stats()));
+        const text = collectorMetrics(pipeline.stats(), kafka?.stats());
+        res.type(METRICS_CONTENT_TYPE).send(text);
       });
     },
   });
   lifecycle.add(admin).add(watch).add(pipeline).add(otlpHttp).add(otlpGrpc);
   if (kafka !== undefined) lifecycle.add(kafka);
-  return { lifecycle, pipeline, otlpHttp, otlpGrpc, adminPort: () => admin.port() };
+  return { lifecycle, pipeline, otlpHttp, otlpGrpc, adminPort: () => admin.port(), unhealthy };
 }
 
 /** Knows whether the store answers, and closes the connections to it at the end. */

@@ -47,6 +47,9 @@ export class StoreWriter {
   inserts = 0;
   failures = 0;
   insertSeconds = 0;
+  /** Of successful inserts. */
+  rows = 0;
+  bytes = 0;
   /** What the store said last; undefined after a success. */
   lastError: string | undefined;
 
@@ -103,6 +106,8 @@ export class StoreWriter {
       try {
         await store.insertNative(block.table, block.bytes, { token });
         this.inserts++;
+        this.rows += block.rows;
+        this.bytes += block.bytes.length;
         this.insertSeconds += (performance.now() - startedMs) / 1000;
         if (this.lastError !== undefined) log.info('the store takes inserts again');
         this.lastError = undefined;

@@ -68,21 +68,37 @@ export class Lifecycle {
   }
 }
 
+/** EX_TEMPFAIL of sysexits: the process is well advised to be started again. */
+export const EXIT_UNHEALTHY = 75;
+const LOOK_EVERY_MS = 1_000;
+
 /**
  * Runs a process until SIGTERM or SIGINT: starts, waits, stops, and resolves with the exit code.
- * A second signal stops the waiting.
+ * A second signal stops the waiting. With `unhealthy`, which is also asked each second, it ends by
+ * itself with EXIT_UNHEALTHY as soon as there is a reason: a supervisor starts it again.
  */
-export async function runUntilSignal(lifecycle: Lifecycle, log: Log): Promise<number> {
+export async function runUntilSignal(
+  lifecycle: Lifecycle,
+  log: Log,
+  unhealthy: () => string | undefined = () => undefined,
+  lookEveryMs = LOOK_EVERY_MS,
+): Promise<number> {
   await lifecycle.start();
-  const signal = await new Promise<NodeJS.Signals>((resolve) => {
-    process.once('SIGTERM', resolve);
-    process.once('SIGINT', resolve);
-  });
-  log.info('stopping', { signal });
+  const ended = Promise.withResolvers<{ signal?: NodeJS.Signals; reason?: string }>();
+  process.once('SIGTERM', (signal) => ended.resolve({ signal }));
+  process.once('SIGINT', (signal) => ended.resolve({ signal }));
+  const watchdog = setInterval(() => {
+    const reason = unhealthy();
+    if (reason !== undefined) ended.resolve({ reason });
+  }, lookEveryMs);
+  const { signal, reason } = await ended.promise;
+  clearInterval(watchdog);
+  if (reason === undefined) log.info('stopping', { signal });
+  else log.error('unhealthy; stopping, to be started again', { reason });
   const impatient = new Promise<void>((resolve) => {
     process.once('SIGTERM', () => resolve());
     process.once('SIGINT', () => resolve());
   });
   await Promise.race([lifecycle.stop(), impatient]);
-  return 0;
+  return reason === undefined ? 0 : EXIT_UNHEALTHY;
 }

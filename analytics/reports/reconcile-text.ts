@@ -26,6 +26,12 @@ export function reconcileText(result: Reconciliation, widthTerminal: number): st
       `${count(result.undecodable_messages)} messages were dead-lettered without telling which hops they held`,
     );
   }
+  for (const hole of result.deleted_by_broker) {
+    lines.push(
+      `the broker deleted ${count(hole.messages)} messages of ${hole.topic}/${hole.partition} before they were read ` +
+        `(offsets ${hole.from_offset} to ${hole.to_offset}); hops in them are unexplained`,
+    );
+  }
   const apart = (result.edges ?? []).filter(
     (edge) => edge.exits_unmatched > 0 || edge.entries_unmatched > 0,
   );

@@ -25,7 +25,8 @@ Ports (mesh file: collector.otlp_http, collector.otlp_grpc, collector.admin):
   13133   /healthz, /readyz (the store answers), /metrics
 
 What cannot be stored goes to table dead_letters with its reason. A store that is away is answered
-with 503 and Retry-After; nothing is acknowledged before it is stored.
+with 503 and Retry-After; nothing is acknowledged before it is stored. When messages of Kafka wait
+and nothing becomes of them for a minute, the process ends with exit code 75, to be started again.
 
 Examples:
   azimuth collector --mesh mesh.yaml
@@ -48,6 +49,6 @@ Examples:
     const log = createLog({ fields: { process: 'collector' } });
     const collector = createCollector(part, log);
     log.info('collector', { sources, store: store.url });
-    return runUntilSignal(collector.lifecycle, log);
+    return runUntilSignal(collector.lifecycle, log, () => collector.unhealthy());
   },
 };

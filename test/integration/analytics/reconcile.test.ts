@@ -300,6 +300,22 @@ describe('reconcile', function () {
     assert.equal(result.undecodable_messages, 1);
   });
 
+  it('shows which messages the broker deleted unread, each hole once', async () => {
+    const at = (await test.client.query<{ ms: number }>('SELECT toUnixTimestamp64Milli(now64(3)) AS ms'))[0]!.ms; // prettier-ignore
+    // The second of partition 1 is the same hole again, after a kill between insert and commit.
+    await test.client.command(
+      `INSERT INTO dead_letters (At, Signal, Source, SourcePartition, SourceOffset, Reason, Items)
+       SELECT fromUnixTimestamp64Milli({at:Int64}), 'traces', 'otlp_spans', p, o, 'deleted_by_broker', n
+       FROM values('p UInt16, o UInt64, n UInt32', (1, 100, 50), (1, 100, 50), (2, 7, 1))`,
+      { at },
+    );
+    const result = await reconcile(test.client, { fromMs: at - 1000, toMs: at + 1000 });
+    assert.deepEqual(result.deleted_by_broker, [
+      { topic: 'otlp_spans', partition: 1, from_offset: 100, to_offset: 149, messages: 50 },
+      { topic: 'otlp_spans', partition: 2, from_offset: 7, to_offset: 7, messages: 1 },
+    ]);
+  });
+
   it('sums up over processes what each says', async () => {
     const { boots, totals } = await reconcile(test.client, LATE);
     assert.ok(boots.length >= 10);

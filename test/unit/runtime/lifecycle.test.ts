@@ -1,5 +1,10 @@
 import assert from 'node:assert/strict';
-import { Lifecycle, runUntilSignal, type Part } from '../../../runtime/lifecycle.ts';
+import {
+  EXIT_UNHEALTHY,
+  Lifecycle,
+  runUntilSignal,
+  type Part,
+} from '../../../runtime/lifecycle.ts';
 import { createLog, silentLog } from '../../../runtime/log.ts';
 
 /** A part that writes down when it is started and stopped. */
@@ -103,6 +108,20 @@ describe('runUntilSignal', () => {
     assert.deepEqual(events, ['start a']);
     process.emit('SIGTERM', 'SIGTERM');
     assert.equal(await done, 0);
+    assert.deepEqual(events, ['start a', 'stop a']);
+  });
+
+  it('ends by itself, with a code of its own, when the process is unhealthy', async () => {
+    const events: string[] = [];
+    const lifecycle = new Lifecycle(silentLog).add(recorder(events, 'a'));
+    let asked = 0;
+    const done = runUntilSignal(
+      lifecycle,
+      silentLog,
+      () => (++asked < 3 ? undefined : 'nothing moves'),
+      1,
+    );
+    assert.equal(await done, EXIT_UNHEALTHY);
     assert.deepEqual(events, ['start a', 'stop a']);
   });
 

@@ -78,6 +78,7 @@ const account = (totals: Partial<Reconciliation['totals']> = {}): Reconciliation
     ...totals,
   },
   undecodable_messages: 0,
+  deleted_by_broker: [],
 });
 /** As if seven processes had been accounted for. */
 const withProcesses = (report: GatewayVsMesh): GatewayVsMesh => ({
