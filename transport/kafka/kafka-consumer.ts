@@ -11,6 +11,7 @@ import type { Log } from '../../runtime/log.ts';
 import { assignerOf, findDeadMembers, ownIdentity } from './dead-members.ts';
 import type { KafkaAccess } from './kafka-access.ts';
 import { openKafka, RETRY } from './kafka-connection.ts';
+import { keepCommittedOffsets } from './offset-reset.ts';
 
 export interface ConsumedMessage {
   readonly offset: number;
@@ -78,6 +79,7 @@ const FETCH_BYTES = 4 * 1024 * 1024;
 const PARTITIONS_AT_ONCE = 32;
 
 export function openConsumer(settings: KafkaConsumerSettings): KafkaConsumer {
+  keepCommittedOffsets();
   const { kafka, abort } = openKafka({
     brokers: settings.brokers,
     tls: settings.tls,

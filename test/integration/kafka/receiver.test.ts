@@ -306,6 +306,7 @@ describe('KafkaReceiver on a real broker', function () {
         [5, undefined],
       ],
     );
+    await receiver.stop();
     assert.equal(receiver.stats().deleted, 3);
   });
 
