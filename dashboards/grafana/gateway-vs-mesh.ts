@@ -5,108 +5,18 @@
  *
  * Only layout and wording stand here. What a figure means is decided in sql.ts.
  */
-import type { Builder } from '@grafana/grafana-foundation-sdk/cog';
-import {
-  GraphDrawStyle,
-  LegendDisplayMode,
-  LegendPlacement,
-  StackingMode,
-  VisibilityMode,
-} from '@grafana/grafana-foundation-sdk/common';
-import * as common from '@grafana/grafana-foundation-sdk/common';
 import {
   CustomVariableBuilder,
   DashboardBuilder,
   DashboardCursorSync,
   QueryVariableBuilder,
-  RowBuilder,
   VariableRefresh,
-  type Panel,
 } from '@grafana/grafana-foundation-sdk/dashboard';
-import { PanelBuilder as StatBuilder } from '@grafana/grafana-foundation-sdk/stat';
-import { PanelBuilder as TableBuilder } from '@grafana/grafana-foundation-sdk/table';
-import { PanelBuilder as TimeseriesBuilder } from '@grafana/grafana-foundation-sdk/timeseries';
+import type { PanelBuilder as TableBuilder } from '@grafana/grafana-foundation-sdk/table';
 import { PERSPECTIVES } from '../../telemetry/edge-class.ts';
-import { DATASOURCE, clickhouseQuery } from './clickhouse-query.ts';
+import { DATASOURCE } from './clickhouse-query.ts';
+import { layOut, lines, stat, table, type Rows } from './panels.ts';
 import { SQL } from './sql.ts';
-
-const GRID_COLUMNS = 24;
-/** One colour a meaning, in every panel. */
-const COLORS: Readonly<Record<string, string>> = {
-  'north-south': '#3274D9',
-  'east-west': '#E0752D',
-  unknown: '#8E8E8E',
-  gateway: '#3274D9',
-  mesh: '#E0752D',
-  requests: '#3274D9',
-};
-
-interface StatText {
-  readonly title: string;
-  readonly description: string;
-  readonly unit: string;
-  readonly sql: string;
-}
-
-function stat({ title, description, unit, sql }: StatText): StatBuilder {
-  return new StatBuilder()
-    .title(title)
-    .description(description)
-    .datasource(DATASOURCE)
-    .unit(unit)
-    .noValue('no data')
-    .graphMode(common.BigValueGraphMode.None)
-    .reduceOptions(new common.ReduceDataOptionsBuilder().calcs(['lastNotNull']).fields('/.*/'))
-    .height(4)
-    .span(GRID_COLUMNS / 6)
-    .withTarget(clickhouseQuery('A', 'table', sql));
-}
-
-interface LinesText extends StatText {
-  readonly series: readonly string[];
-  readonly stacked?: boolean;
-}
-
-function lines(text: LinesText): TimeseriesBuilder {
-  const panel = new TimeseriesBuilder()
-    .title(text.title)
-    .description(text.description)
-    .datasource(DATASOURCE)
-    .unit(text.unit)
-    .min(0)
-    // Rollups have one row a minute: a shorter step would show holes.
-    .interval('1m')
-    .drawStyle(GraphDrawStyle.Line)
-    .lineWidth(2)
-    .fillOpacity(text.stacked === true ? 30 : 5)
-    .showPoints(VisibilityMode.Never)
-    .legend(
-      new common.VizLegendOptionsBuilder()
-        .displayMode(LegendDisplayMode.List)
-        .placement(LegendPlacement.Bottom)
-        .showLegend(true),
-    )
-    .height(8)
-    .span(GRID_COLUMNS / 2)
-    .withTarget(clickhouseQuery('A', 'timeseries', text.sql));
-  if (text.stacked === true) {
-    panel.stacking(new common.StackingConfigBuilder().mode(StackingMode.Normal).group('A'));
-  }
-  for (const name of text.series) {
-    panel.overrideByName(name, [
-      { id: 'color', value: { mode: 'fixed', fixedColor: colorOf(name) } },
-      // p50 and p99 of one series share its colour; the dashed line is the median.
-      ...(name.startsWith('p50 ')
-        ? [{ id: 'custom.lineStyle', value: { fill: 'dash', dash: [6, 6] } }]
-        : []),
-    ]);
-  }
-  return panel;
-}
-
-function colorOf(series: string): string {
-  return COLORS[series.replace(/^p\d+ /, '')] ?? '#8E8E8E';
-}
 
 const quantileNames = (...series: readonly string[]): string[] =>
   series.flatMap((name) => [`p50 ${name}`, `p99 ${name}`]);
@@ -116,17 +26,14 @@ function partsTable(): TableBuilder {
     { id: 'unit', value: 'percentunit' },
     { id: 'decimals', value: 1 },
   ];
-  const panel = new TableBuilder()
-    .title('Gateway, gateway → mesh, mesh ↔ mesh')
-    .description(
+  const panel = table({
+    title: 'Gateway, gateway → mesh, mesh ↔ mesh',
+    description:
       'All legs of the window by what they connect; each leg stands in one row. `own sidecar` are the legs ' +
-        'between a workload and its own sidecar: they are counted, but have no direction and no share. ' +
-        'Latency is without client wait, in milliseconds.',
-    )
-    .datasource(DATASOURCE)
-    .height(9)
-    .span(GRID_COLUMNS)
-    .withTarget(clickhouseQuery('A', 'table', SQL.parts));
+      'between a workload and its own sidecar: they are counted, but have no direction and no share. ' +
+      'Latency is without client wait, in milliseconds.',
+    sql: SQL.parts,
+  });
   for (const name of ['share', 'errors']) panel.overrideByName(name, percent);
   for (const name of ['p50', 'p90', 'p99', 'own p50', 'own p99']) {
     panel.overrideByName(name, [
@@ -141,7 +48,7 @@ function partsTable(): TableBuilder {
   return panel;
 }
 
-const PANELS: readonly (readonly [row: string, panels: readonly Builder<Panel>[]])[] = [
+const PANELS: Rows = [
   [
     'In this window',
     [
@@ -291,11 +198,6 @@ export function gatewayVsMesh() {
         .current({ selected: true, text: ['All'], value: ['$__all'] })
         .allowCustomValue(false),
     );
-  let id = 1;
-  for (const [row, panels] of PANELS) {
-    dashboard.withRow(new RowBuilder(row).id(id++));
-    for (const panel of panels)
-      dashboard.withPanel({ build: () => ({ ...panel.build(), id: id++ }) });
-  }
+  layOut(dashboard, PANELS);
   return dashboard.build();
 }

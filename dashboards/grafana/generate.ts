@@ -3,6 +3,7 @@
  * file provisioning needs no Node.
  */
 import { gatewayVsMesh } from './gateway-vs-mesh.ts';
+import { pipeline } from './pipeline.ts';
 
 /** Generated files, path from the root of the repository and content. */
 export function grafanaFiles(): readonly { readonly path: string; readonly content: string }[] {
@@ -10,6 +11,10 @@ export function grafanaFiles(): readonly { readonly path: string; readonly conte
     {
       path: 'dashboards/grafana/dashboards/gateway-vs-mesh.json',
       content: JSON.stringify(gatewayVsMesh(), null, 2) + '\n',
+    },
+    {
+      path: 'dashboards/grafana/dashboards/pipeline.json',
+      content: JSON.stringify(pipeline(), null, 2) + '\n',
     },
   ];
 }

@@ -1,5 +1,5 @@
 /**
- * The committed dashboard as tests read it: panels with their targets, in the order of the file.
+ * The committed dashboards as tests read them: panels with their targets, in the order of the file.
  */
 import { readFileSync } from 'node:fs';
 
@@ -47,11 +47,16 @@ export interface DashboardFile {
   readonly templating: { readonly list: readonly Variable[] };
 }
 
-export const DASHBOARD_PATH = 'dashboards/grafana/dashboards/gateway-vs-mesh.json';
+export const GATEWAY_VS_MESH = 'dashboards/grafana/dashboards/gateway-vs-mesh.json';
+export const PIPELINE = 'dashboards/grafana/dashboards/pipeline.json';
 
-export function readDashboard(): DashboardFile {
-  const url = new URL(`../../${DASHBOARD_PATH}`, import.meta.url);
-  return JSON.parse(readFileSync(url, 'utf8')) as DashboardFile;
+export function readDashboard(path: string): DashboardFile {
+  const url = new URL(`../../${path}`, import.meta.url);
+  const file = JSON.parse(readFileSync(url, 'utf8')) as Omit<DashboardFile, 'templating'> & {
+    readonly templating: { readonly list?: readonly Variable[] };
+  };
+  // A dashboard without variables has no list.
+  return { ...file, templating: { list: file.templating.list ?? [] } };
 }
 
 /** Panels that show data: all but the rows that head them. */

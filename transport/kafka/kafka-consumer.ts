@@ -190,10 +190,8 @@ export function openConsumer(settings: KafkaConsumerSettings): KafkaConsumer {
       const late = new Promise<void>((resolve) => {
         timer = setTimeout(resolve, withinMs);
       });
-      const goodbye = [
-        consumer.disconnect(),
-        adminReady === undefined ? undefined : admin.disconnect(),
-      ];
+      const goodbye = [consumer.disconnect()];
+      if (adminReady !== undefined) goodbye.push(admin.disconnect());
       await Promise.race([Promise.allSettled(goodbye), late]);
       clearTimeout(timer);
       abort();

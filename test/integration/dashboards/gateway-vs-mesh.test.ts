@@ -4,17 +4,13 @@ import { runRollup } from '../../../analytics/jobs/rollup.ts';
 import { silentLog } from '../../../runtime/log.ts';
 import {
   dataPanels,
+  GATEWAY_VS_MESH,
   readDashboard,
   type Panel,
-  type Target,
 } from '../../helpers/grafana-dashboard.ts';
 import { startTestStore, type TestStore } from '../../helpers/store.ts';
 import { expandGrafana } from './grafana-macros.ts';
-
-interface Answer {
-  readonly meta: readonly { readonly name: string; readonly type: string }[];
-  readonly data: readonly Readonly<Record<string, unknown>>[];
-}
+import { checkShape, type Answer } from './panel-shape.ts';
 
 /** Hops of one request: from outside, gateway to BFF, two sidecars' own, BFF to service. */
 const SEED_REQUESTS = 600;
@@ -22,7 +18,7 @@ const SEED_MINUTES = 5;
 
 describe('dashboard Gateway vs mesh', function () {
   this.timeout(120_000);
-  const dashboard = readDashboard();
+  const dashboard = readDashboard(GATEWAY_VS_MESH);
   let store: TestStore;
   /** A full minute, Unix seconds, in which the seed begins: old enough to be final. */
   let fromS = 0;
@@ -83,39 +79,6 @@ describe('dashboard Gateway vs mesh', function () {
     const { data } = await answer(sqlOf(title), { perspective });
     return Number(Object.values(data[0]!)[0]);
   };
-
-  const isNumber = (type: string): boolean => /^(Nullable\()?(U?Int|Float|Decimal)\d+/.test(type);
-
-  function checkShape(panel: Panel, target: Target, { meta, data }: Answer): void {
-    const at = `${panel.title}, target ${target.refId}`;
-    assert.ok(data.length > 0, `${at} has rows`);
-    switch (panel.type) {
-      case 'timeseries': {
-        const [time, ...values] = meta;
-        assert.equal(time?.name, 'time', at);
-        assert.match(time.type, /^DateTime/, at);
-        assert.ok(values.length > 0, at);
-        for (const value of values) assert.ok(isNumber(value.type), `${at}: ${value.name}`);
-        const times = data.map((row) => String(row['time']));
-        assert.deepEqual(times, [...times].sort(), `${at} is in order of time`);
-        assert.equal(new Set(times).size, times.length, `${at} has one row a time`);
-        break;
-      }
-      case 'stat':
-        assert.equal(meta.length, 1, at);
-        assert.equal(data.length, 1, at);
-        assert.ok(isNumber(meta[0]!.type) || /DateTime/.test(meta[0]!.type), at);
-        break;
-      case 'table':
-        break;
-      default:
-        assert.fail(`${at}: no rule for panels of type ${panel.type}`);
-    }
-    const names = meta.map((column) => column.name);
-    for (const { matcher } of panel.fieldConfig?.overrides ?? []) {
-      assert.ok(names.includes(matcher.options), `${at} has the column "${matcher.options}"`);
-    }
-  }
 
   for (const perspective of ['split', 'whole']) {
     for (const panel of dataPanels(dashboard)) {

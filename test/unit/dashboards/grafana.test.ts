@@ -4,101 +4,131 @@ import { parse } from 'yaml';
 import { DATASOURCE } from '../../../dashboards/grafana/clickhouse-query.ts';
 import { grafanaFiles } from '../../../dashboards/grafana/generate.ts';
 import { PERSPECTIVES } from '../../../telemetry/edge-class.ts';
-import { DASHBOARD_PATH, dataPanels, readDashboard } from '../../helpers/grafana-dashboard.ts';
+import {
+  dataPanels,
+  GATEWAY_VS_MESH,
+  PIPELINE,
+  readDashboard,
+} from '../../helpers/grafana-dashboard.ts';
 
 const read = (path: string): string =>
   readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8');
 
-describe('Grafana dashboard', () => {
-  const dashboard = readDashboard();
-  const panels = dataPanels(dashboard);
+for (const path of [GATEWAY_VS_MESH, PIPELINE]) {
+  describe(`Grafana dashboard ${path.split('/').at(-1)!}`, () => {
+    const dashboard = readDashboard(path);
+    const panels = dataPanels(dashboard);
 
-  it('is committed as the generator writes it', () => {
-    const generated = grafanaFiles().find((file) => file.path === DASHBOARD_PATH);
-    assert.equal(read(DASHBOARD_PATH), generated?.content, 'run `npm run generate`');
-  });
+    it('is committed as the generator writes it', () => {
+      const generated = grafanaFiles().find((file) => file.path === path);
+      assert.equal(read(path), generated?.content, 'run `npm run generate`');
+    });
 
-  it('gives every panel an id of its own', () => {
-    const ids = dashboard.panels.map((panel) => panel.id);
-    assert.ok(ids.every((id) => Number.isInteger(id) && id > 0));
-    assert.equal(new Set(ids).size, ids.length);
-  });
+    it('gives every panel an id of its own', () => {
+      const ids = dashboard.panels.map((panel) => panel.id);
+      assert.ok(ids.every((id) => Number.isInteger(id) && id > 0));
+      assert.equal(new Set(ids).size, ids.length);
+    });
 
-  it('lays panels side by side within 24 columns, none over another', () => {
-    const taken = new Map<string, string>();
-    for (const { title, gridPos } of dashboard.panels) {
-      assert.ok(gridPos.x >= 0 && gridPos.w > 0 && gridPos.x + gridPos.w <= 24, title);
-      for (let x = gridPos.x; x < gridPos.x + gridPos.w; x++) {
-        for (let y = gridPos.y; y < gridPos.y + gridPos.h; y++) {
-          const cell = `${x},${y}`;
-          assert.equal(taken.get(cell), undefined, `${title} lies over ${taken.get(cell) ?? ''}`);
-          taken.set(cell, title);
+    it('lays panels side by side within 24 columns, none over another', () => {
+      const taken = new Map<string, string>();
+      for (const { title, gridPos } of dashboard.panels) {
+        assert.ok(gridPos.x >= 0 && gridPos.w > 0 && gridPos.x + gridPos.w <= 24, title);
+        for (let x = gridPos.x; x < gridPos.x + gridPos.w; x++) {
+          for (let y = gridPos.y; y < gridPos.y + gridPos.h; y++) {
+            const cell = `${x},${y}`;
+            assert.equal(taken.get(cell), undefined, `${title} lies over ${taken.get(cell) ?? ''}`);
+            taken.set(cell, title);
+          }
         }
       }
-    }
-  });
+    });
 
-  it('says of every panel what it shows', () => {
-    for (const panel of panels) {
-      assert.match(panel.title, /^[A-Z]/);
-      assert.match(panel.description ?? '', /\.$/, panel.title);
-    }
-    const titles = panels.map((panel) => panel.title);
-    assert.equal(new Set(titles).size, titles.length);
-  });
-
-  it('reads only the data source that is provisioned', () => {
-    const provisioned = parse(
-      read('dashboards/grafana/provisioning/datasources/clickhouse.yaml'),
-    ) as {
-      datasources: { uid: string; type: string }[];
-    };
-    const [source, ...more] = provisioned.datasources;
-    assert.deepEqual(more, []);
-    assert.deepEqual({ type: source!.type, uid: source!.uid }, DATASOURCE);
-    for (const panel of panels) {
-      assert.deepEqual(panel.datasource, DATASOURCE, panel.title);
-      for (const target of panel.targets ?? []) assert.deepEqual(target.datasource, DATASOURCE);
-    }
-    for (const variable of dashboard.templating.list) {
-      if (variable.type === 'query') assert.deepEqual(variable.datasource, DATASOURCE);
-    }
-  });
-
-  it('names each target of a panel once, in the format of the panel', () => {
-    const format: Record<string, [number, string]> = {
-      timeseries: [0, 'timeseries'],
-      stat: [1, 'table'],
-      table: [1, 'table'],
-    };
-    for (const panel of panels) {
-      const targets = panel.targets ?? [];
-      assert.ok(targets.length > 0, panel.title);
-      assert.equal(new Set(targets.map((target) => target.refId)).size, targets.length);
-      for (const target of targets) {
-        assert.match(target.refId, /^[A-Z]$/);
-        assert.deepEqual([target.format, target.queryType], format[panel.type], panel.title);
+    it('says of every panel what it shows', () => {
+      for (const panel of panels) {
+        assert.match(panel.title, /^[A-Z]/);
+        assert.match(panel.description ?? '', /\.$/, panel.title);
       }
-    }
-  });
+      const titles = panels.map((panel) => panel.title);
+      assert.equal(new Set(titles).size, titles.length);
+    });
 
-  it('uses only variables that it defines, and uses each of them', () => {
-    const defined = dashboard.templating.list.map((variable) => variable.name);
-    const used = new Set<string>();
-    for (const { rawSql } of panels.flatMap((panel) => panel.targets ?? [])) {
-      // `$__name` is a macro of the plugin.
-      for (const [, name = ''] of rawSql.matchAll(/\$\{?(?!__)(\w+)/g)) used.add(name);
-    }
-    assert.deepEqual([...used].sort(), [...defined].sort());
-  });
+    it('reads only the data source that is provisioned', () => {
+      const provisioned = parse(
+        read('dashboards/grafana/provisioning/datasources/clickhouse.yaml'),
+      ) as {
+        datasources: { uid: string; type: string }[];
+      };
+      const [source, ...more] = provisioned.datasources;
+      assert.deepEqual(more, []);
+      assert.deepEqual({ type: source!.type, uid: source!.uid }, DATASOURCE);
+      for (const panel of panels) {
+        assert.deepEqual(panel.datasource, DATASOURCE, panel.title);
+        for (const target of panel.targets ?? []) assert.deepEqual(target.datasource, DATASOURCE);
+      }
+      for (const variable of dashboard.templating.list) {
+        if (variable.type === 'query') assert.deepEqual(variable.datasource, DATASOURCE);
+      }
+    });
 
-  it('never puts a variable into SQL unquoted', () => {
-    for (const { rawSql } of panels.flatMap((panel) => panel.targets ?? [])) {
-      // The bare name inside $__conditionalAll is only looked up by the plugin, never sent.
-      const rest = rawSql.replace(/, \$topology\)/g, '').replace(/\$\{\w+:sqlstring\}/g, '');
-      assert.doesNotMatch(rest, /\$\{?(?!__)\w+/);
-    }
+    it('names each target of a panel once, in the format of the panel', () => {
+      const format: Record<string, [number, string]> = {
+        timeseries: [0, 'timeseries'],
+        stat: [1, 'table'],
+        table: [1, 'table'],
+      };
+      for (const panel of panels) {
+        const targets = panel.targets ?? [];
+        assert.ok(targets.length > 0, panel.title);
+        assert.equal(new Set(targets.map((target) => target.refId)).size, targets.length);
+        for (const target of targets) {
+          assert.match(target.refId, /^[A-Z]$/);
+          assert.deepEqual([target.format, target.queryType], format[panel.type], panel.title);
+        }
+      }
+    });
+
+    it('uses only variables that it defines, and uses each of them', () => {
+      const defined = dashboard.templating.list.map((variable) => variable.name);
+      const used = new Set<string>();
+      for (const { rawSql } of panels.flatMap((panel) => panel.targets ?? [])) {
+        // `$__name` is a macro of the plugin.
+        for (const [, name = ''] of rawSql.matchAll(/\$\{?(?!__)(\w+)/g)) used.add(name);
+      }
+      assert.deepEqual([...used].sort(), [...defined].sort());
+    });
+
+    it('never puts a variable into SQL unquoted', () => {
+      for (const { rawSql } of panels.flatMap((panel) => panel.targets ?? [])) {
+        // The bare name inside $__conditionalAll is only looked up by the plugin, never sent.
+        const rest = rawSql.replace(/, \$topology\)/g, '').replace(/\$\{\w+:sqlstring\}/g, '');
+        assert.doesNotMatch(rest, /\$\{?(?!__)\w+/);
+      }
+    });
+
+    it('is found by the dashboard provider that is provisioned', () => {
+      const provider = parse(read('dashboards/grafana/provisioning/dashboards/azimuth.yaml')) as {
+        providers: { options: { path: string } }[];
+      };
+      const path = provider.providers[0]!.options.path;
+      assert.match(
+        read('deploy/grafana/Dockerfile'),
+        new RegExp(`^COPY dashboards/grafana/dashboards ${path}$`, 'm'),
+      );
+    });
+
+    it('pins the version of the plugin that the image installs', () => {
+      const installed = /plugins install grafana-clickhouse-datasource (\S+)/.exec(
+        read('deploy/grafana/Dockerfile'),
+      )?.[1];
+      assert.ok(installed !== undefined);
+      assert.ok(read(path).includes(`"pluginVersion": "${installed}"`));
+    });
   });
+}
+
+describe('Grafana dashboard Gateway vs mesh', () => {
+  const dashboard = readDashboard(GATEWAY_VS_MESH);
 
   it('offers the perspectives of the traffic model, split first', () => {
     const variable = dashboard.templating.list.find((v) => v.name === 'perspective')!;
@@ -108,24 +138,5 @@ describe('Grafana dashboard', () => {
     );
     assert.equal(variable.query, PERSPECTIVES.join(','));
     assert.equal(variable.current.value, 'split');
-  });
-
-  it('is found by the dashboard provider that is provisioned', () => {
-    const provider = parse(read('dashboards/grafana/provisioning/dashboards/azimuth.yaml')) as {
-      providers: { options: { path: string } }[];
-    };
-    const path = provider.providers[0]!.options.path;
-    assert.match(
-      read('deploy/grafana/Dockerfile'),
-      new RegExp(`^COPY dashboards/grafana/dashboards ${path}$`, 'm'),
-    );
-  });
-
-  it('pins the version of the plugin that the image installs', () => {
-    const installed = /plugins install grafana-clickhouse-datasource (\S+)/.exec(
-      read('deploy/grafana/Dockerfile'),
-    )?.[1];
-    assert.ok(installed !== undefined);
-    assert.ok(read(DASHBOARD_PATH).includes(`"pluginVersion": "${installed}"`));
   });
 });
