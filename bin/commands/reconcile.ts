@@ -3,8 +3,11 @@ import { parseArgs } from 'node:util';
 import { hasFault, reconcile } from '../../analytics/reconcile.ts';
 import { reconcileText } from '../../analytics/reports/reconcile-text.ts';
 import { parseWindow } from '../../analytics/window.ts';
-import { storePart } from '../../mesh/parts.ts';
+import { collectorPart, type CollectorPart } from '../../mesh/parts.ts';
+import { messageOf } from '../../runtime/errors.ts';
 import { createStoreClient } from '../../store/client.ts';
+import { readKafkaAccess } from '../../transport/kafka/kafka-access.ts';
+import { readLag, type TopicLag } from '../../transport/kafka/kafka-topics.ts';
 import type { Command } from '../command.ts';
 import { meshFromArgs } from '../mesh-option.ts';
 
@@ -13,7 +16,7 @@ export const command: Command = {
 Usage: azimuth reconcile [options]
 
 Compares what proxies say they finished with what the store holds, process by process, and
-exits with 1 when a hop is unexplained.
+exits with 1 when a hop is unexplained. Where Kafka is the transport, also what waits in it.
 
   --last 1h         processes alive in this window (default 1h)
   --from T --to T   the same by ISO 8601 instants, UTC where no zone stands
@@ -35,7 +38,9 @@ Example:
       },
     });
     const window = parseWindow(values, Date.now(), '1h');
-    const part = storePart(meshFromArgs(values));
+    const collector = collectorPart(meshFromArgs(values));
+    const part = collector.store;
+    const lag = askLag(collector);
     const store = createStoreClient(part);
     try {
       const result = await reconcile(store, {
@@ -43,10 +48,11 @@ Example:
         retentionDays: part.retention_days,
         edges: true,
       });
+      const kafka = await lag;
       process.stdout.write(
         values.json
-          ? JSON.stringify(result, null, 2) + '\n'
-          : '\n' + reconcileText(result, process.stdout.columns || 110) + '\n',
+          ? JSON.stringify({ ...result, ...(kafka === undefined ? {} : { kafka }) }, null, 2) + '\n'
+          : `\n${reconcileText(result, process.stdout.columns || 110)}${lagText(kafka)}\n`,
       );
       return hasFault(result) ? 1 : 0;
     } finally {
@@ -54,3 +60,28 @@ Example:
     }
   },
 };
+
+/** What waits in Kafka, or why nobody could say. */
+type KafkaLag = { readonly topics: readonly TopicLag[] } | { readonly error: string };
+
+/** Undefined where the mesh does not use Kafka. Never rejects: the account stands without it. */
+async function askLag({ telemetry, kafka }: CollectorPart): Promise<KafkaLag | undefined> {
+  if (telemetry.transport !== 'kafka') return undefined;
+  const { topic_spans: spans, topic_logs: logs } = telemetry.kafka;
+  try {
+    const access = readKafkaAccess(telemetry.kafka);
+    return { topics: await readLag(access, kafka.group_id, [spans, logs]) };
+  } catch (error) {
+    return { error: messageOf(error) };
+  }
+}
+
+function lagText(lag: KafkaLag | undefined): string {
+  if (lag === undefined) return '';
+  if ('error' in lag) return `  what waits in Kafka is unknown: ${lag.error}\n`;
+  const topics = lag.topics.map(({ topic, messages, partitions_behind_retention: behind }) => {
+    const gone = behind > 0 ? `, ${behind} partitions behind what the broker keeps` : '';
+    return `${topic} ${messages}${gone}`;
+  });
+  return `  messages waiting in Kafka: ${topics.join(', ')}\n`;
+}

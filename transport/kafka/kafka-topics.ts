@@ -103,6 +103,43 @@ async function untilVisible(
   }
 }
 
+/** What a group has still to read of one topic. */
+export interface TopicLag {
+  readonly topic: string;
+  readonly messages: number;
+  /** Partitions whose group offset lies before the oldest message: what was there is deleted. */
+  readonly partitions_behind_retention: number;
+}
+
+/**
+ * Messages of each topic that the group has not committed; of a partition without a committed
+ * offset all that is there.
+ * @throws AzimuthError AZ_KAFKA_UNAVAILABLE (no broker answers), AZ_KAFKA_REFUSED.
+ */
+export function readLag(
+  access: KafkaAccess,
+  groupId: string,
+  topics: readonly string[],
+): Promise<TopicLag[]> {
+  return withAdmin(access, silentLog, async (admin) => {
+    const committed = await admin.fetchOffsets({ groupId, topics: [...topics] });
+    return Promise.all(
+      topics.map(async (topic) => {
+        const ofGroup = committed.find((one) => one.topic === topic)?.partitions ?? [];
+        let messages = 0;
+        let behind = 0;
+        for (const { partition, low, high } of await admin.fetchTopicOffsets(topic)) {
+          const at = Number(ofGroup.find((one) => one.partition === partition)?.offset ?? -1);
+          const oldest = Number(low);
+          if (at >= 0 && at < oldest) behind++;
+          messages += Math.max(0, Number(high) - Math.max(at, oldest));
+        }
+        return { topic, messages, partitions_behind_retention: behind };
+      }),
+    );
+  });
+}
+
 async function withAdmin<T>(
   access: KafkaAccess,
   log: Log,

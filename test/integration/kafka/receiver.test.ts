@@ -14,6 +14,7 @@ import { createExportQueue } from '../../../transport/export-queue.ts';
 import { createKafkaClient, type KafkaClient } from '../../../transport/kafka/kafka-client.ts';
 import { openKafka } from '../../../transport/kafka/kafka-connection.ts';
 import { createKafkaExporter } from '../../../transport/kafka/kafka-exporter.ts';
+import { readLag } from '../../../transport/kafka/kafka-topics.ts';
 import { kcat, requireKcat, testKafka, type TestKafka } from '../../helpers/kafka-broker.ts';
 import { spansOf, tracesOf } from '../../helpers/otlp-proto.ts';
 import { createRecordingPipeline } from '../../helpers/recording-pipeline.ts';
@@ -296,6 +297,9 @@ describe('KafkaReceiver on a real broker', function () {
     });
     await admin.disconnect();
     abort();
+    assert.deepEqual(await readLag({ brokers: kafka.brokers }, group, [topics.traces]), [
+      { topic: topics.traces, messages: 1, partitions_behind_retention: 1 },
+    ]);
     const next = createRecordingPipeline();
     const receiver = await receive(topics, group, next);
     await next.until(2);
@@ -308,6 +312,9 @@ describe('KafkaReceiver on a real broker', function () {
     );
     await receiver.stop();
     assert.equal(receiver.stats().deleted, 3);
+    assert.deepEqual(await readLag({ brokers: kafka.brokers }, group, [topics.traces]), [
+      { topic: topics.traces, messages: 0, partitions_behind_retention: 0 },
+    ]);
   });
 
   it('loses nothing that was acknowledged while the broker is killed and comes back', async function () {
