@@ -6,7 +6,7 @@
 import { once } from 'node:events';
 import net, { type AddressInfo, type Socket } from 'node:net';
 import type { RawPeer } from '../helpers/proxy-lab.ts';
-import { ProxyLab } from '../helpers/proxy-lab.ts';
+import { ProxyLab, type LabSettings } from '../helpers/proxy-lab.ts';
 import type { ResponseCase } from './corpus/responses.ts';
 
 const SENTINEL = 'GET /sentinel HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n';
