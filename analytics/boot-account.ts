@@ -4,7 +4,10 @@
  */
 import { LEDGER_INTERVAL_MS } from '../telemetry/ledger.ts';
 
-/** A boot whose newest ledger is older than this, and not closing, has ended: three were missed. */
+/**
+ * A boot whose newest ledger is older than this, and not closing, has ended: three were missed. So
+ * long it also takes until what a boot handed on last must be stored.
+ */
 const ENDED_AFTER_MS = 3 * LEDGER_INTERVAL_MS;
 type BootState = 'running' | 'closed' | 'ended_without_closing_ledger' | 'no_ledger';
 
@@ -19,6 +22,11 @@ export interface BootAccount {
   readonly last_seq: number;
   /** ISO 8601; absent when no ledger arrived. */
   readonly last_ledger?: string;
+  /**
+   * When it ended, ISO 8601: after its last counters, before it was seen to be gone. Only of a boot
+   * without closing ledger whose successor found its counters.
+   */
+  readonly ended?: { readonly after: string; readonly before: string };
   readonly finished: number;
   /** Identities stored, however many rows. */
   readonly stored: number;
@@ -58,6 +66,10 @@ export interface LedgerRow {
   is_base: number;
   is_oldest: number;
   is_first: number;
+  /** Stated by a successor: the counters that a killed process left. */
+  is_ended: number;
+  /** When it had ended, Unix milliseconds; 0 where `is_ended` is. */
+  ended_by_ms: number;
   last_seq: number;
   finished: number;
   emitted: number;
@@ -85,6 +97,8 @@ export interface StoredRow {
 export interface BootQuestion {
   readonly bootId: string;
   readonly last: LedgerRow | undefined;
+  /** What a successor stated about its end. */
+  readonly ended: LedgerRow | undefined;
   readonly settledSeq: number;
   readonly base: LedgerRow | undefined;
   /** No hop of it started earlier, but for very long ones. */
@@ -109,6 +123,39 @@ const sumOf = (dropped: readonly (readonly [string, number])[]): number =>
 export const droppedBetween = (earlier: LedgerRow, later: LedgerRow): number =>
   sumOf(later.dropped) - sumOf(earlier.dropped);
 
+/**
+ * A successor's statement that the boot has ended, unless its own later ledger shows that it had
+ * only been silent, or the window ends before.
+ */
+export function endOf(
+  ledgers: readonly LedgerRow[],
+  last: LedgerRow | undefined,
+): LedgerRow | undefined {
+  const ended = ledgers.find((row) => row.is_ended === 1);
+  if (ended === undefined || last === undefined || last.closing === 1) return undefined;
+  return last.at_ms >= ended.at_ms && last.last_seq <= ended.last_seq ? ended : undefined;
+}
+
+/**
+ * The last statement about a boot. Who delivers its spool goes on from its last ledger, which is
+ * older than the counters that it left: each knows something that the other does not.
+ */
+export function lastStatement(
+  last: LedgerRow | undefined,
+  ended: LedgerRow | undefined,
+): LedgerRow | undefined {
+  if (last === undefined || ended === undefined || last === ended) return last;
+  const dropped = new Map(last.dropped);
+  for (const [reason, hops] of ended.dropped) {
+    dropped.set(reason, Math.max(hops, dropped.get(reason) ?? 0));
+  }
+  return { ...last, last_seq: ended.last_seq, finished: ended.finished, dropped: [...dropped] };
+}
+
+/** Hops that were neither acknowledged, nor dropped, nor on disk. */
+const queuedOf = ({ finished, emitted, dropped, spooled }: LedgerRow): number =>
+  Math.max(0, finished - emitted - sumOf(dropped) - spooled);
+
 /** Sequence numbers up to the last ledger that are not stored. */
 function missingOf(question: BootQuestion, row: StoredRow | undefined): number {
   const { last, base } = question;
@@ -123,21 +170,20 @@ export function judge(
   dead: readonly { reason: string; hops: number }[],
   nowMs: number,
 ): Omit<BootAccount, 'gaps'> {
-  const { last, base, bootId } = question;
+  const { last, ended, base, bootId } = question;
   const found = row ?? NOTHING_STORED;
   const dropped = Object.fromEntries(droppedOf(base, last, dead));
   const reported = sumOf(Object.entries(dropped));
 
-  const ended = nowMs - (last?.at_ms ?? found.newest_ms) > ENDED_AFTER_MS;
-  const state = stateOf(last, ended);
+  const silentMs = nowMs - (ended?.ended_by_ms ?? last?.at_ms ?? found.newest_ms);
+  const isOver = silentMs > ENDED_AFTER_MS;
+  const state = stateOf(question, isOver);
   const missing = missingOf(question, row);
   const droppedTotal = Math.max(0, Math.min(reported, missing));
   const open = Math.max(0, missing - droppedTotal);
   const onDisk = last?.spooled ?? 0;
-  const queued =
-    last === undefined
-      ? 0
-      : Math.max(0, last.finished - last.emitted - sumOf(last.dropped) - onDisk);
+  const lastCounted = ended ?? last;
+  const queued = lastCounted === undefined ? 0 : queuedOf(lastCounted);
 
   const lastSeq = last?.last_seq ?? 0;
   let finished = (last?.finished ?? 0) - (base?.finished ?? 0);
@@ -149,7 +195,8 @@ export function judge(
   const missed = open - spooled;
   if (state === 'closed') {
     unexplained = missed;
-  } else if (state === 'running') {
+  } else if (state === 'running' || (ended !== undefined && !isOver)) {
+    // Also just after an end: what it handed on last is still on its way to the store.
     const young = lastSeq - question.settledSeq - (found.seqs - found.settled_seqs);
     inFlight = Math.min(missed, Math.max(queued, young));
     unexplained = missed - inFlight;
@@ -160,8 +207,8 @@ export function judge(
     finished += beyond;
     stored += found.stored_after;
     if (last === undefined) {
-      unexplained = ended ? lostBeyond : 0;
-      inFlight = ended ? 0 : lostBeyond;
+      unexplained = isOver ? lostBeyond : 0;
+      inFlight = isOver ? 0 : lostBeyond;
     } else {
       lostAtEnd = Math.min(missed, queued) + lostBeyond;
       unexplained = missed - Math.min(missed, queued);
@@ -176,6 +223,7 @@ export function judge(
     last_seq:
       state === 'running' || state === 'closed' ? lastSeq : Math.max(lastSeq, found.seq_max),
     ...(last === undefined ? {} : { last_ledger: new Date(last.at_ms).toISOString() }),
+    ...(ended === undefined ? {} : { ended: boundsOf(ended) }),
     finished,
     stored,
     rows_doubled: found.rows - found.stored,
@@ -208,10 +256,16 @@ function droppedOf(
   return [...fromLedgers, ...fromDead].filter(([, hops]) => hops !== 0);
 }
 
-function stateOf(last: LedgerRow | undefined, ended: boolean): BootState {
+function boundsOf(ended: LedgerRow): { after: string; before: string } {
+  const iso = (ms: number): string => new Date(ms).toISOString();
+  return { after: iso(ended.at_ms), before: iso(ended.ended_by_ms) };
+}
+
+function stateOf({ last, ended }: BootQuestion, isOver: boolean): BootState {
   if (last === undefined) return 'no_ledger';
   if (last.closing === 1) return 'closed';
+  if (ended !== undefined) return 'ended_without_closing_ledger';
   // Of a window in the past, the ledger that decides is old; that newer ones exist shows that the
   // process lived on.
-  return ended && last.newest_ms === last.at_ms ? 'ended_without_closing_ledger' : 'running';
+  return isOver && last.newest_ms === last.at_ms ? 'ended_without_closing_ledger' : 'running';
 }

@@ -11,7 +11,9 @@
 import type { StoreClient } from '../store/client.ts';
 import {
   droppedBetween,
+  endOf,
   judge,
+  lastStatement,
   type BootAccount,
   type BootQuestion,
   type LedgerRow,
@@ -143,7 +145,9 @@ async function askLedgers(
   const ofHops = await store.query<{ boot_id: string }>(sql('reconcile_boots'), window);
   for (const { boot_id } of ofHops) if (!byBoot.has(boot_id)) byBoot.set(boot_id, []);
   return [...byBoot].map(([bootId, ledgers]) => {
-    const last = ledgers.find((row) => row.is_last === 1);
+    const newest = ledgers.find((row) => row.is_last === 1);
+    const ended = endOf(ledgers, newest);
+    const last = lastStatement(newest, ended);
     const windowBase = ledgers.find((row) => row.is_base === 1);
     // Drops are counted without their numbers: those since the base may concern hops before it, so
     // that with drops in between the account must go back to where rows begin.
@@ -155,6 +159,7 @@ async function askLedgers(
     return {
       bootId,
       last,
+      ended,
       settledSeq: Math.max(settled?.last_seq ?? 0, base?.last_seq ?? 0),
       base,
       sinceMs: (base?.at_ms ?? ledgers[0]?.at_ms ?? LONG_HOP_MS) - LONG_HOP_MS,

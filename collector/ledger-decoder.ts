@@ -32,6 +32,8 @@ const EVENT_NAME = 'event.name';
 const REASONS_MAX = 64;
 /** A proxy sends one every few seconds; a message of this many is none of a proxy's. */
 const LEDGERS_PER_MESSAGE_MAX = 10_000;
+/** No process ends later than now; another machine's clock may be ahead. */
+const CLOCK_AHEAD_MAX_MS = 86_400_000;
 
 type Values = Map<string, string | number>;
 
@@ -88,7 +90,7 @@ export function decodeLedgers(
           `one message holds more than ${LEDGERS_PER_MESSAGE_MAX} ledgers`,
         );
       }
-      addRow(table, low, high, resource, values, Math.floor(window.nowMs / 1000));
+      addRow(table, low, high, resource, values, window.nowMs);
       counts.ledgers++;
     },
   });
@@ -113,7 +115,7 @@ function addRow(
   high: number,
   resource: Values,
   fields: Values,
-  ingestedAtS: number,
+  nowMs: number,
 ): void {
   const c = table.column;
   const row = table.openRow();
@@ -141,7 +143,9 @@ function addRow(
   c.loopDelayNs.set(row, count('loop_delay_ns'));
   c.inFlight.set(row, count('in_flight'));
   c.closing.set(row, count('closing') === 0 ? 0 : 1);
-  c.ingestedAt.set(row, ingestedAtS);
+  const endedByMs = count('ended_by_unix_ms');
+  c.endedBy.set(row, endedByMs <= nowMs + CLOCK_AHEAD_MAX_MS ? endedByMs : 0);
+  c.ingestedAt.set(row, Math.floor(nowMs / 1000));
   let reasons = 0;
   for (const [name, value] of fields) {
     if (!name.startsWith(DROPPED) || reasons === REASONS_MAX) continue;

@@ -4,6 +4,7 @@
 --   base     the newest before the window
 --   oldest   the newest before the oldest rows that are still sure to be kept
 --   first    the first, which tells about when the process began
+--   ended    a successor's statement about a process that was killed: its last counters
 WITH boots AS
 (
     SELECT BootId FROM ledgers
@@ -26,7 +27,9 @@ picks AS
         maxIf(Timestamp, Timestamp < fromUnixTimestamp64Milli({from_ms:Int64})) AS base,
         maxIf(Timestamp, Timestamp < fromUnixTimestamp64Milli({oldest_ms:Int64})) AS oldest,
         min(Timestamp) AS first,
-        max(Timestamp) AS newest
+        max(Timestamp) AS newest,
+        maxIf(Timestamp, toUnixTimestamp64Milli(EndedBy) > 0) AS ended,
+        minIf(toUnixTimestamp64Milli(EndedBy), toUnixTimestamp64Milli(EndedBy) > 0) AS ended_by_ms
     FROM ledgers
     WHERE BootId IN boots
     GROUP BY BootId
@@ -42,6 +45,8 @@ SELECT
     Timestamp = picks.base AS is_base,
     Timestamp = picks.oldest AS is_oldest,
     Timestamp = picks.first AS is_first,
+    Timestamp = picks.ended AND toUnixTimestamp64Milli(EndedBy) > 0 AS is_ended,
+    if(is_ended, picks.ended_by_ms, 0) AS ended_by_ms,
     LastSeq AS last_seq,
     HopsFinished AS finished,
     Emitted AS emitted,
@@ -50,6 +55,6 @@ SELECT
     Closing AS closing
 FROM ledgers
 INNER JOIN picks ON ledgers.BootId = picks.BootId
-WHERE is_last OR is_settled OR is_base OR is_oldest OR is_first
-ORDER BY proxy, boot_id, at_ms
+WHERE is_last OR is_settled OR is_base OR is_oldest OR is_first OR is_ended
+ORDER BY proxy, boot_id, at_ms, is_ended DESC
 LIMIT 1 BY boot_id, at_ms

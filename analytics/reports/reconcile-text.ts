@@ -89,7 +89,13 @@ function remarksOn(boot: BootAccount): string[] {
       `${name} reported ${count(boot.dropped_but_stored)} dropped that were stored all the same`,
     );
   }
-  if (boot.state === 'ended_without_closing_ledger') {
+  if (boot.ended !== undefined) {
+    const { after, before } = boot.ended;
+    lines.push(
+      `${name} ended without a closing ledger between ${after} and ${before}: of the hops it had counted by then ` +
+        `at most ${count(boot.lost_at_end + boot.in_flight)} are lost; those it finished in between are unknown`,
+    );
+  } else if (boot.state === 'ended_without_closing_ledger') {
     lines.push(
       `${name} ended without a closing ledger after ${boot.last_ledger ?? '?'}; ` +
         `seen up to number ${count(boot.last_seq)}, what came after is unknown`,

@@ -1,4 +1,4 @@
-/** Table `ledgers` as column buffers, in the order of store/schema/002_ledgers.sql. */
+/** Table `ledgers` as column buffers, in the order of store/schema (002, 013, 016). */
 import { PROXY_ROLES } from '../../telemetry/edge-class.ts';
 import { EnumColumn, NumberColumn, Uint64Column } from '../../store/native/fixed-columns.ts';
 import { CountMapColumn } from '../../store/native/nested-columns.ts';
@@ -30,6 +30,7 @@ function ledgerColumns() {
     loopDelayNs: uint64('LoopDelayNs'),
     inFlight: new NumberColumn('InFlight', 'UInt32'),
     closing: new NumberColumn('Closing', 'UInt8'),
+    endedBy: new Uint64Column('EndedBy', 'DateTime64(3)'),
     ingestedAt: new NumberColumn('IngestedAt', 'DateTime'),
   };
 }

@@ -103,6 +103,8 @@ export interface TestLedger {
   readonly spooled?: number;
   readonly dropped?: Readonly<Record<string, number>>;
   readonly closing?: boolean;
+  /** Given in a successor's statement about a process that was killed. */
+  readonly endedByMs?: number;
   readonly cpuNs?: number;
 }
 
@@ -110,11 +112,11 @@ export async function insertLedger(store: StoreClient, ledger: TestLedger): Prom
   const dropped = Object.entries(ledger.dropped ?? {});
   const sum = dropped.reduce((n, [, hops]) => n + hops, 0);
   await store.command(
-    `INSERT INTO ledgers (Timestamp, Proxy, Role, BootId, LastSeq, HopsFinished, Emitted, Dropped, Spooled, CpuNs, Closing)
+    `INSERT INTO ledgers (Timestamp, Proxy, Role, BootId, LastSeq, HopsFinished, Emitted, Dropped, Spooled, CpuNs, Closing, EndedBy)
      SELECT fromUnixTimestamp64Milli({at:Int64}), {proxy:String}, {role:String}, {boot:String},
        {finished:UInt64}, {finished:UInt64}, {emitted:UInt64},
        CAST(arrayZip({reasons:Array(String)}, {hops:Array(UInt64)}), 'Map(String, UInt64)'),
-       {spooled:UInt64}, {cpu:UInt64}, {closing:UInt8}`,
+       {spooled:UInt64}, {cpu:UInt64}, {closing:UInt8}, fromUnixTimestamp64Milli({ended:Int64})`,
     {
       at: ledger.atMs,
       proxy: ledger.proxy ?? 'edge',
@@ -127,6 +129,7 @@ export async function insertLedger(store: StoreClient, ledger: TestLedger): Prom
       hops: dropped.map(([, hops]) => hops),
       cpu: ledger.cpuNs ?? ledger.finished * 41_000,
       closing: ledger.closing === true ? 1 : 0,
+      ended: ledger.endedByMs ?? 0,
     },
   );
 }

@@ -191,6 +191,63 @@ describe('reconcile', function () {
     assert.equal(account.unexplained, 0);
   });
 
+  it('takes the bounds of a killed process, and its last counters, from its successor', async () => {
+    // Its last ledger counts 500; the counters it left, 560 of them 20 queued; 7 of those are lost.
+    await insertHops(
+      test.client,
+      hopsOf('stated', 560, (seq) => seq > 553),
+    );
+    await ledger('stated', 5000, 500);
+    await ledger('stated', 6200, 560, { emitted: 540, endedByMs: T0 + 6950 });
+    const { ended, ...account } = await accountOf('stated');
+    assert.equal(account.state, 'ended_without_closing_ledger');
+    assert.deepEqual(ended, {
+      after: new Date(T0 + 6200).toISOString(),
+      before: new Date(T0 + 6950).toISOString(),
+    });
+    assert.deepEqual([account.finished, account.lost_at_end, account.unexplained], [560, 7, 0]);
+    // Just after its end, what it handed on last may still be on its way.
+    const soon = await accountOf('stated', { ...LATE, nowMs: T0 + 7000 });
+    assert.equal(soon.state, 'ended_without_closing_ledger');
+    assert.deepEqual([soon.in_flight, soon.lost_at_end], [7, 0]);
+    // Before its end, nothing is known of it.
+    const earlier = await accountOf('stated', { ...LATE, toMs: T0 + 4000 });
+    assert.deepEqual([earlier.state, earlier.ended], ['running', undefined]);
+  });
+
+  it('keeps the bounds and the counters of a killed process when its spool is delivered later', async () => {
+    await insertHops(
+      test.client,
+      hopsOf('heir', 400, (seq) => seq > 380),
+    );
+    // Queued at its end: 20. Twice stated, as two workers may; the earlier time is the better bound.
+    const counters = { emitted: 330, spooled: 50 };
+    await ledger('heir', 6200, 400, { ...counters });
+    await ledger('heir', 6200, 400, { ...counters, endedByMs: T0 + 9000 });
+    await ledger('heir', 6200, 400, { ...counters, endedByMs: T0 + 6950 });
+    // Who delivers the spool goes on from the ledger before.
+    await ledger('heir', 12_000, 350, { emitted: 350 });
+    const account = await accountOf('heir');
+    assert.equal(account.state, 'ended_without_closing_ledger');
+    assert.equal(account.ended?.before, new Date(T0 + 6950).toISOString());
+    assert.deepEqual(
+      [account.finished, account.spooled, account.lost_at_end, account.unexplained],
+      [400, 0, 20, 0],
+    );
+  });
+
+  it('does not believe in the end of a process that was only silent', async () => {
+    await insertHops(test.client, hopsOf('silent', 300));
+    await ledger('silent', 5000, 200, { endedByMs: T0 + 7000 });
+    await ledger('silent', 11_000, 300, { closing: true });
+    await insertHops(test.client, hopsOf('silent2', 300));
+    await ledger('silent2', 5000, 200, { endedByMs: T0 + 7000 });
+    await ledger('silent2', 11_000, 300);
+    assert.equal((await accountOf('silent')).state, 'closed');
+    const { state, ended } = await accountOf('silent2', { ...LATE, nowMs: T0 + 12_000 });
+    assert.deepEqual([state, ended], ['running', undefined]);
+  });
+
   it('calls what a process left on disk spooled, until its successor states that all is delivered', async () => {
     const missing = (seq: number): boolean => seq > 300 && seq <= 400;
     await insertHops(test.client, hopsOf('spooling', 500, missing));

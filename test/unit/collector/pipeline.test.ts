@@ -20,6 +20,19 @@ import { tracesOf } from '../../helpers/otlp-proto.ts';
 
 const NOW_MS = Date.UTC(2026, 0, 10, 12);
 const SOURCE = { name: 'otlp_spans', partition: 3, offset: 77 };
+const KILLED = {
+  lastSeq: 9,
+  hopsFinished: 9,
+  emitted: 7,
+  dropped: {},
+  spooled: 0,
+  attempts: 9,
+  cpuNs: 1,
+  rssBytes: 1,
+  loopDelayNs: 1,
+  inFlight: 1,
+  closing: false,
+};
 
 function traces(names: readonly string[], atMs = NOW_MS): InboundMessage {
   const startUnixNs = BigInt(atMs) * 1_000_000n;
@@ -263,6 +276,18 @@ describe('Pipeline', () => {
     assert.equal(cell('CpuNs'), 5_000_000_000_000n);
     assert.deepEqual(cell('Dropped'), [['queue_full', 2n]]);
     assert.equal(cell('Closing'), 1);
+  });
+
+  it('stores by when a killed process had ended, and no time that cannot be', async () => {
+    const { store, pipeline } = start();
+    const end = (endedByMs: number): InboundMessage => ({
+      signal: 'logs',
+      encoding: 'protobuf',
+      body: encodeLedger({ ...KILLED, endedByMs }, SAMPLE_RESOURCE, BigInt(NOW_MS) * 1_000_000n),
+      source: SOURCE,
+    });
+    await pipeline.accept([end(NOW_MS + 40), end(Number.MAX_SAFE_INTEGER)]);
+    assert.deepEqual(store.column('ledgers', 'EndedBy'), [BigInt(NOW_MS + 40), 0n]);
   });
 
   it('finds the one message that the store refuses for good, dead-letters it and stores the rest', async () => {

@@ -46,6 +46,7 @@ describe('reconcile, terminal form', () => {
     const boots = [
       boot({ stored: 1200, rows_doubled: 7, dropped: { queue_full: 30 }, dropped_total: 30, unexplained: 6, gaps: [{ from_seq: 5, to_seq: 9 }, { from_seq: 44, to_seq: 44 }] }), // prettier-ignore
       boot({ proxy: 'catalog-sidecar', boot_id: 'aaaaaaaaaaaaaaaa', state: 'ended_without_closing_ledger', finished: 500, last_seq: 500, stored: 490, lost_at_end: 10, gaps: [{ from_seq: 481, to_seq: 490 }] }), // prettier-ignore
+      boot({ proxy: 'stock-sidecar', boot_id: 'cccccccccccccccc', state: 'ended_without_closing_ledger', ended: { after: '2026-11-25T12:04:59.100Z', before: '2026-11-25T12:05:00.040Z' }, stored: 1233, lost_at_end: 3 }), // prettier-ignore
       boot({ proxy: 'orders-sidecar', boot_id: 'bbbbbbbbbbbbbbbb', state: 'closed', twins: 1 }),
     ];
     const text = reconcileText(
