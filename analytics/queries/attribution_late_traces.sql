@@ -1,3 +1,4 @@
+-- Traces that got rows in the changed minutes since a moment.
 SELECT TraceId
 FROM spans
 WHERE toStartOfMinute(Timestamp) IN (arrayMap(m -> toDateTime(m), {changed:Array(UInt32)}))
