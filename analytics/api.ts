@@ -1,5 +1,5 @@
 /**
- * The HTTP side of the analytics process: health, and the reports as JSON. Read-only: no path here
+ * The HTTP side of the analytics process: health, the live page, and the reports as JSON. Read-only: no path here
  * changes the store, and nothing a caller sends becomes SQL.
  */
 import { AzimuthError, messageOf } from '../runtime/errors.ts';
@@ -10,6 +10,9 @@ import {
   type HttpResponse,
 } from '../runtime/http-app.ts';
 import type { StoreClient } from '../store/client.ts';
+import { createLiveFeed } from './live/feed.ts';
+import { servePage } from './page.ts';
+import { explainTrace } from './reports/explain.ts';
 import { readReport, REPORTS, type RawOptions } from './reports/catalogue.ts';
 import type { Scheduler } from './scheduler.ts';
 import { MINUTE_MS } from './window.ts';
@@ -27,7 +30,8 @@ export function createAnalyticsApi(settings: {
   readonly nowMs: () => number;
 }): HttpAppServer {
   const { store, jobs, nowMs, retentionDays } = settings;
-  return createHttpApp('analytics', {
+  const live = createLiveFeed({ store, retentionDays, nowMs });
+  const server = createHttpApp('analytics', {
     host: settings.host,
     port: settings.port,
     notReady() {
@@ -41,20 +45,42 @@ export function createAnalyticsApi(settings: {
       return undefined;
     },
     routes(app) {
+      servePage(app);
+      app.get('/api/live', (req: HttpRequest, res: HttpResponse) =>
+        usage(res, () => live.serve(req, res)),
+      );
+      app.get('/api/traces/:trace', (req: HttpRequest, res: HttpResponse) =>
+        usage(res, async () => {
+          res.json(await explainTrace(store, String(req.params['trace'])));
+        }),
+      );
       for (const report of REPORTS) {
-        app.get(`/api/${report.name}`, async (req: HttpRequest, res: HttpResponse) => {
-          try {
+        app.get(`/api/${report.name}`, (req: HttpRequest, res: HttpResponse) =>
+          usage(res, async () => {
             const query = new URL(req.url, 'http://localhost').searchParams;
             const raw = Object.fromEntries(query) as RawOptions;
             const read = await readReport(report, raw, { store, retentionDays, nowMs: nowMs() });
             res.json(read.figures);
-          } catch (error) {
-            // AZ_USAGE has an exit code and no status: over HTTP it is the caller's mistake.
-            if (!(error instanceof AzimuthError) || error.code !== 'AZ_USAGE') throw error;
-            res.status(400).json({ error: messageOf(error), code: error.code });
-          }
-        });
+          }),
+        );
       }
     },
   });
+  return {
+    ...server,
+    async stop() {
+      live.stop();
+      await server.stop();
+    },
+  };
+}
+
+/** AZ_USAGE has an exit code and no status: over HTTP it is the caller's mistake. */
+async function usage(res: HttpResponse, answer: () => void | Promise<void>): Promise<void> {
+  try {
+    await answer();
+  } catch (error) {
+    if (!(error instanceof AzimuthError) || error.code !== 'AZ_USAGE') throw error;
+    res.status(400).json({ error: messageOf(error), code: error.code });
+  }
 }

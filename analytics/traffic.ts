@@ -49,11 +49,8 @@ export interface WindowTraffic {
   readonly cpu: readonly RoleCpu[];
 }
 
-interface TrafficRow {
-  mesh: string;
-  topology: string;
-  role: ProxyRole;
-  edge_class: EdgeClass;
+/** Columns of sums, the same in every query of window_rows.sql. */
+interface SumsRow {
   hops: number;
   errors: number;
   streams: number;
@@ -67,6 +64,13 @@ interface TrafficRow {
   own_ns: number;
   latency: [number, number][];
   own: [number, number][];
+}
+
+interface TrafficRow extends SumsRow {
+  mesh: string;
+  topology: string;
+  role: ProxyRole;
+  edge_class: EdgeClass;
 }
 
 /** No hop at all. */
@@ -104,7 +108,7 @@ export function addTraffic(into: Traffic, more: Traffic): Traffic {
   return into;
 }
 
-const trafficOf = (row: TrafficRow): Traffic => ({
+const trafficOf = (row: SumsRow): Traffic => ({
   hops: row.hops,
   errors: row.errors,
   streams: row.streams,
@@ -157,4 +161,31 @@ export async function readTraffic(store: StoreClient, window: Window): Promise<W
     hopsByRole,
     cpu: [...cpu.values()].sort((a, b) => a.role.localeCompare(b.role)),
   };
+}
+
+/** Legs from one caller to one callee. */
+export interface EdgeTraffic {
+  /** '' for clients outside of the mesh, and where nobody vouches for the caller. */
+  readonly caller: string;
+  /** Service, or for egress the target outside of the mesh. */
+  readonly callee: string;
+  readonly edgeClass: EdgeClass;
+  readonly traffic: Traffic;
+}
+
+/**
+ * Reads a window by edges, the busiest first, 500 at most; loopback legs are no edge.
+ * @throws AzimuthError of the store's.
+ */
+export async function readEdges(store: StoreClient, window: Window): Promise<EdgeTraffic[]> {
+  const plan = await planReading(store, window);
+  const rows = await store.query<
+    SumsRow & { caller: string; callee: string; edge_class: EdgeClass }
+  >(sql('window_edges'), plan.params);
+  return rows.map((row) => ({
+    caller: row.caller,
+    callee: row.callee,
+    edgeClass: row.edge_class,
+    traffic: trafficOf(row),
+  }));
 }
