@@ -12,8 +12,10 @@ const CLIENTS = 'clients';
 const UNKNOWN = 'unknown';
 const OUTSIDE = 'outside';
 
-const COLUMN_PX = 170;
-const ROW_PX = 84;
+const COLUMN_PX = 150;
+const ROW_PX = 104;
+/** Every other column stands lower, so that a leg over it passes between boxes. */
+const STAGGER_PX = 52;
 const BOX_PX = { width: 104, height: 36 };
 const MARGIN_PX = { left: 64, top: 64 };
 
@@ -117,7 +119,10 @@ function layOut(edges: readonly Edge[], perspective: Perspective): Map<string, P
                   : 'service',
         layer,
         x: MARGIN_PX.left + layer * COLUMN_PX + shift,
-        y: MARGIN_PX.top + (row + (tallest - column.length) / 2) * ROW_PX,
+        y:
+          MARGIN_PX.top +
+          (row + (tallest - column.length) / 2) * ROW_PX +
+          (layer >= 2 && layer % 2 === 1 ? STAGGER_PX : 0),
       });
     });
   }
@@ -185,7 +190,9 @@ function drawEdge(
   const start = from.x + halfWidth(from) + (from.kind === 'gateway' && split ? 34 : 0);
   const end = to.x - halfWidth(to) - 9;
   const bend = Math.max(30, Math.abs(end - start) / 2);
-  const path = `M${start} ${from.y} C${start + bend} ${from.y} ${end - bend} ${to.y} ${end} ${to.y}`;
+  // A leg that passes over columns bows upwards, around the boxes there.
+  const bow = Math.max(0, to.layer - from.layer - 1) * 46;
+  const path = `M${start} ${from.y} C${start + bend} ${from.y - bow} ${end - bend} ${to.y - bow} ${end} ${to.y}`;
   const thickness = 1.5 + 6 * Math.sqrt(edge.per_s / busiest);
   const share = edge.legs === 0 ? 0 : edge.errors / edge.legs;
   const words =
