@@ -81,7 +81,7 @@ function readAssets(): Map<string, Asset> {
 
 /** Node says once that this function of its own is experimental; that tells an operator nothing. */
 function withoutTypes(source: string): string {
-  const emitWarning = process.emitWarning;
+  const emitWarning = process.emitWarning.bind(process);
   process.emitWarning = () => undefined;
   try {
     return stripTypeScriptTypes(source);

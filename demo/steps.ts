@@ -321,6 +321,7 @@ function lookFurther({ options, workspace, ports }: Stage): string {
     : 'with --keep everything keeps running: npm run demo -- --keep';
   return `
   Look further (${up})
+    live page       http://${HOST}:${ports.analytics}/
     one request     curl http://${HOST}:${ports.gateway}/api/products/42
     SQL             npx azimuth sql "${query}"${mesh}
     over HTTP       curl -u azimuth:${workspace.password} 'http://${HOST}:${ports.store}/?query=${encodeURIComponent(query)}'

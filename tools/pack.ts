@@ -11,22 +11,32 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const dist = join(root, 'dist');
 const TSC = join(root, 'node_modules/typescript/bin/tsc');
-const ASSETS = ['store/schema/*.sql', 'analytics/queries/*.sql', 'mesh/*.schema.json'];
+const ASSETS = [
+  'store/schema/*.sql',
+  'analytics/queries/*.sql',
+  'mesh/*.schema.json',
+  'dashboards/web/*.{html,css}',
+];
 
 rmSync(dist, { recursive: true, force: true });
-const tsc = spawnSync(process.execPath, [TSC, '-p', join(root, 'tsconfig.pack.json')], {
-  stdio: ['ignore', 'inherit', 'inherit'],
-  cwd: root,
-});
-if (tsc.status !== 0) {
-  console.error('tools/pack: the TypeScript compiler found faults; nothing was packed.');
-  process.exit(1);
-}
+compile('tsconfig.pack.json');
+// The live page is for browsers, so it has a configuration of its own.
+compile('dashboards/web', '--noEmit', 'false', '--outDir', join(dist, 'dashboards/web'));
 declareAdapter();
 for (const asset of ASSETS.flatMap((pattern) => globSync(pattern, { cwd: root }))) {
   const to = join(dist, asset);
   mkdirSync(dirname(to), { recursive: true });
   cpSync(join(root, asset), to);
+}
+
+function compile(project: string, ...options: string[]): void {
+  const tsc = spawnSync(process.execPath, [TSC, '-p', join(root, project), ...options], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+    cwd: root,
+  });
+  if (tsc.status === 0) return;
+  console.error('tools/pack: the TypeScript compiler found faults; nothing was packed.');
+  process.exit(1);
 }
 
 /**

@@ -236,17 +236,18 @@ function drawPlace(place: Place, edges: readonly Edge[], perspective: Perspectiv
         : `${threeDigits(busiest?.p50_ms)} ms` +
           (errors / Math.max(1, legs) >= 0.001 ? `, ${percent(errors / legs)} errors` : '');
   const label = name.replace(` ${OUTSIDE}`, '');
-  const group = svg(
-    'g',
-    {
-      class: `node ${kind}`,
-      tabindex: 0,
-      role: 'button',
-      'aria-label': `${label}, ${kind}: ${figure}. Choose to show only its edges.`,
-      'data-name': name,
-    },
-    svg('title', {}, `${label}: ${figure}`),
-  );
+  // The spaces between the texts are for the name that a screen reader makes of them.
+  const group = svg('g', {
+    class: `node ${kind}`,
+    tabindex: 0,
+    role: 'button',
+    // Begins with what is written there, for those who speak to the page.
+    'aria-label':
+      `${label} ${kind === 'gateway' && perspective === 'split' ? 'inner ' : ''}${figure}: ` +
+      'show only the edges of this ' +
+      kind,
+    'data-name': name,
+  });
   if (kind === 'gateway' && perspective === 'split') {
     // Two halves with the border between them.
     group.append(
@@ -257,7 +258,9 @@ function drawPlace(place: Place, edges: readonly Edge[], perspective: Perspectiv
         { x: x - half / 2 + 3, y: y + 4 },
         label.length > 8 ? `${label.slice(0, 7)}…` : label,
       ),
+      ' ',
       svg('text', { x: x + 28 + half / 2 + 3, y: y + 4, class: 'quiet' }, 'inner'),
+      ' ',
       svg('text', { class: 'quiet', x: x + 17, y: y + height / 2 + 15 }, figure),
     );
   } else {
@@ -286,6 +289,7 @@ function drawPlace(place: Place, edges: readonly Edge[], perspective: Perspectiv
         { x: x + (kind === 'service' ? 3 : 0), y: y + 4 },
         label.length > 15 ? `${label.slice(0, 14)}…` : label,
       ),
+      ' ',
       svg('text', { class: 'quiet', x, y: y + height / 2 + 15 }, figure),
     );
   }
