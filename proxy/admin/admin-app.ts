@@ -17,7 +17,7 @@ import type { LimitsJson } from '../limits-json.ts';
 import type { Answer, Member, Members } from '../workers/snapshots.ts';
 import type { ConfigSnapshot } from './config-snapshot.ts';
 import { HopsStream } from './hops-stream.ts';
-import { metricsPage } from './metrics-page.ts';
+import { metricsPage, type WorkerCounts } from './metrics-page.ts';
 import type { ClustersSnapshot, ProcessSnapshot } from './process-snapshot.ts';
 
 export interface AdminSettings {
@@ -25,6 +25,8 @@ export interface AdminSettings {
   /** The processes that carry requests. */
   readonly members: Members;
   readonly configStatus: ConfigStatus;
+  /** Given where they are workers. */
+  readonly workerCounts?: () => WorkerCounts;
   readonly notReady: () => string | undefined;
   readonly unhealthy?: () => string | undefined;
 }
@@ -42,7 +44,7 @@ const PAGES: Readonly<Record<string, string>> = {
 };
 
 export function createAdminApp(settings: AdminSettings): HttpAppServer {
-  const { part, members, configStatus, notReady, unhealthy } = settings;
+  const { part, members, configStatus, workerCounts, notReady, unhealthy } = settings;
   const hops = new HopsStream(members);
   return createHttpApp(`${part.name}-admin`, {
     ...part.admin,
@@ -87,7 +89,7 @@ export function createAdminApp(settings: AdminSettings): HttpAppServer {
         const answers = await members.ask<ProcessSnapshot>('metrics');
         res
           .type(METRICS_CONTENT_TYPE)
-          .send(metricsPage(answers, configStatus.json(), hops.counts()));
+          .send(metricsPage(answers, configStatus.json(), hops.counts(), workerCounts?.()));
       });
       app.get('/hops', (req, res) => hops.serve(req, res));
     },

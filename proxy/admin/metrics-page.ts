@@ -30,6 +30,14 @@ export interface ReaderCounts {
   readonly turnedAway: number;
 }
 
+/** What the primary of several workers counts; a proxy of one process has none. */
+export interface WorkerCounts {
+  /** Workers that ended unasked, since the start. */
+  readonly died: number;
+  /** Connections closed because no worker could take them, since the start. */
+  readonly refused: number;
+}
+
 type Labelled = Record<string, string | number>;
 
 /** The whole page. A process that did not answer is `azimuth_worker_up 0` and nothing else. */
@@ -37,6 +45,7 @@ export function metricsPage(
   answers: readonly Answer<ProcessSnapshot>[],
   config: ConfigStatusJson,
   readers: ReaderCounts,
+  workers: WorkerCounts | undefined,
 ): string {
   const up = answers.flatMap((answer) =>
     'value' in answer ? [{ worker: { 'azimuth.worker': answer.worker }, of: answer.value }] : [],
@@ -304,6 +313,18 @@ export function metricsPage(
       'Reloads by outcome.',
       Object.entries(config.reloads).map(([outcome, value]) => ({ labels: { outcome }, value })),
     )
+    .counter(
+      'azimuth.workers.died',
+      '{process}',
+      'Workers that ended unasked and were replaced; no series where there is one process.',
+      only(workers?.died),
+    )
+    .counter(
+      'azimuth.workers.refused_connections',
+      '{connection}',
+      'Connections closed because no worker could take them; no series where there is one process.',
+      only(workers?.refused),
+    )
     .gauge('azimuth.hops.readers', '{reader}', 'Readers of /hops.', readers.readers)
     .counter(
       'azimuth.hops.left_out',
@@ -319,3 +340,7 @@ export function metricsPage(
     )
     .toString();
 }
+
+/** One series without labels, or none. */
+const only = (value: number | undefined): MetricSample[] =>
+  value === undefined ? [] : [{ labels: {}, value }];

@@ -64,6 +64,7 @@ class Primary implements RunningProxy {
       part,
       members: this.#supervisor.members,
       configStatus: this.#configStatus,
+      workerCounts: () => ({ died: this.#supervisor.died, refused: this.#supervisor.refused }),
       notReady: () => (this.#state === 'serving' ? noWorker() : `not ready: ${this.#state}`),
       unhealthy: () => (this.#state === 'serving' ? noWorker() : undefined),
     });

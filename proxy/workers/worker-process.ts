@@ -71,7 +71,9 @@ export class WorkerProcess {
         if (this.state === 'gone') return;
         this.state = 'gone';
         clearTimeout(this.#timer);
-        settings.onExit(this, why, [...this.#backlog]);
+        const returned = [...this.#backlog];
+        this.#backlog.clear();
+        settings.onExit(this, why, returned);
         resolve();
       };
       this.#child.on('error', (error) => {
@@ -119,9 +121,11 @@ export class WorkerProcess {
     this.#backlog.add(connection);
     const { listener, socket } = connection;
     const message: ToWorker = { kind: 'connection', listener };
-    this.#child.send(message, socket, {}, (error) => {
-      this.#backlog.delete(connection);
-      if (error) socket.destroy();
+    // Kept open, and closed here once it is on the channel: Node would close our end only when the
+    // worker confirmed it, and never when that died before. The client would wait for ever.
+    this.#child.send(message, socket, { keepOpen: true }, () => {
+      // Not in the backlog: returned after the exit, and so another's by now.
+      if (this.#backlog.delete(connection)) socket.destroy();
     });
   }
 
