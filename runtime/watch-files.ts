@@ -29,16 +29,18 @@ export interface WatchFilesSettings {
 
 export interface FileWatch {
   readonly name: string;
-  /** What the files hold now counts as known. */
+  /** From now on; a change since the watch was made counts. */
   start(): Promise<void>;
   /** Calls `onChange` now, changed or not: somebody asked. */
   now(): Promise<void>;
   stop(): void;
 }
 
+/** A watch, not yet started. What the files hold now, when it is made, counts as known. */
 export function watchFiles(settings: WatchFilesSettings): FileWatch {
   const { files, onChange, log, settleMs = SETTLE_MS, pollMs = POLL_MS } = settings;
   const watchers: FSWatcher[] = [];
+  const atFirst = contentOf(files);
   let known = '';
   let seen = '';
   let settle: NodeJS.Timeout | undefined;
@@ -65,7 +67,7 @@ export function watchFiles(settings: WatchFilesSettings): FileWatch {
   return {
     name: 'file-watch',
     async start() {
-      known = seen = await contentOf(files);
+      known = seen = await atFirst;
       for (const folder of new Set(files.map((file) => dirname(file)))) {
         try {
           const watcher = watch(folder, lookSoon);
@@ -79,6 +81,7 @@ export function watchFiles(settings: WatchFilesSettings): FileWatch {
         }
       }
       poll = setInterval(() => void look(), pollMs);
+      await look();
     },
     async now() {
       known = seen = await contentOf(files);

@@ -108,11 +108,12 @@ export class WorkersLab {
         env: { ...process.env, WORKERS_TEST_PASSWORD: 'x' },
       });
       this.gateway.stderr!.on('data', (bytes: Buffer) => (this.log += bytes.toString()));
-      const closed = once(this.gateway, 'close').then(() => true as const);
-      let ended = false;
-      void closed.then(() => (ended = true));
-      await until(() => ended || this.log.includes('"ready"'));
-      if (!ended) return this;
+      const closed = once(this.gateway, 'close').then(() => 'closed');
+      const ready = until(() => this.gateway.exitCode !== null || this.log.includes('"ready"'));
+      if ((await Promise.race([closed, ready])) !== 'closed' && this.log.includes('"ready"')) {
+        return this;
+      }
+      await closed;
       // Somebody else took one of the two in between: then others.
       assert.match(this.log, /AZ_PORT_IN_USE/);
     }
