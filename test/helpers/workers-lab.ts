@@ -55,7 +55,7 @@ export interface WorkersLabSettings {
 }
 
 export class WorkersLab {
-  /** What the collector got: figures and resource of each ledger. */
+  /** What the collector got: figures and resource of each ledger, and `time_unix_ms`. */
   readonly ledgers: Map<string, unknown>[] = [];
   /** Sequence numbers that the collector got, by boot. */
   readonly seqs = new Map<string, Set<number>>();
@@ -213,8 +213,9 @@ export class WorkersLab {
     if (signal === 'logs') {
       for (const resource of readLogs(body).resourceLogs) {
         for (const scope of resource.scopeLogs) {
-          for (const { attributes } of scope.logRecords) {
-            this.ledgers.push(new Map([...resource.resource.attributes, ...attributes]));
+          for (const { attributes, timeUnixNano } of scope.logRecords) {
+            const ledger = new Map([...resource.resource.attributes, ...attributes]);
+            this.ledgers.push(ledger.set('time_unix_ms', Number(timeUnixNano / 1_000_000n)));
           }
         }
       }
