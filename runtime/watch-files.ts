@@ -8,7 +8,7 @@
  * Compares content, never times. A file that cannot be read is a content of its own.
  */
 import { createHash } from 'node:crypto';
-import { watch, type FSWatcher } from 'node:fs';
+import { readFileSync, watch, type FSWatcher } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { messageOf } from './errors.ts';
@@ -40,15 +40,22 @@ export interface FileWatch {
 export function watchFiles(settings: WatchFilesSettings): FileWatch {
   const { files, onChange, log, settleMs = SETTLE_MS, pollMs = POLL_MS } = settings;
   const watchers: FSWatcher[] = [];
-  const atFirst = contentOf(files);
-  let known = '';
-  let seen = '';
+  let known = digestOf(files.map(readNow));
+  let seen = known;
+  let looking = false;
   let settle: NodeJS.Timeout | undefined;
   let poll: NodeJS.Timeout | undefined;
   let stopped = false;
 
   const look = async (): Promise<void> => {
+    // Two at once could both see a file half written, and take that for whole.
+    if (looking) {
+      lookSoon();
+      return;
+    }
+    looking = true;
     const content = await contentOf(files);
+    looking = false;
     if (stopped) return;
     const isWhole = content === seen;
     seen = content;
@@ -67,7 +74,6 @@ export function watchFiles(settings: WatchFilesSettings): FileWatch {
   return {
     name: 'file-watch',
     async start() {
-      known = seen = await atFirst;
       for (const folder of new Set(files.map((file) => dirname(file)))) {
         try {
           const watcher = watch(folder, lookSoon);
@@ -97,9 +103,20 @@ export function watchFiles(settings: WatchFilesSettings): FileWatch {
 }
 
 async function contentOf(files: readonly string[]): Promise<string> {
+  return digestOf(await Promise.all(files.map((file) => readFile(file).catch(() => undefined))));
+}
+
+function readNow(file: string): Buffer | undefined {
+  try {
+    return readFileSync(file);
+  } catch {
+    return undefined;
+  }
+}
+
+function digestOf(contents: readonly (Buffer | undefined)[]): string {
   const hash = createHash('sha256');
-  for (const file of files) {
-    const bytes = await readFile(file).catch(() => undefined);
+  for (const bytes of contents) {
     hash.update(bytes === undefined ? 'none' : `${bytes.length}:`).update(bytes ?? '');
   }
   return hash.digest('base64');
