@@ -1,7 +1,9 @@
 /** The demo's command line. */
 import { isatty } from 'node:tty';
 import { parseArgs } from 'node:util';
+import { TOPOLOGIES } from '../mesh/config.ts';
 import { AzimuthError, messageOf } from '../runtime/errors.ts';
+import type { Topology } from './shop-mesh.ts';
 
 export interface DemoOptions {
   /** Length of the load, seconds. */
@@ -13,6 +15,7 @@ export interface DemoOptions {
   readonly json: boolean;
   /** Stay up after the report, with gentle traffic, until Ctrl-C. */
   readonly keep: boolean;
+  readonly topology: Topology;
   readonly transport: 'otlp' | 'kafka';
   /** Undefined: a broker is started when the transport is kafka. */
   readonly brokers: readonly string[] | undefined;
@@ -39,6 +42,7 @@ gateway-versus-mesh report. On a terminal it then stays up with gentle traffic u
   --seed N          another shop: latencies, faults and order of requests follow from it (default 1)
   --keep            stay up after the report, also with --seconds or in a pipe
   --json            one line of JSON on stdout, last; everything else goes to stderr
+  --topology T      separate (default), attached, shared or merged: docs/TOPOLOGIES.md
   --transport T     otlp (default) or kafka: how the hop records reach the collector
   --brokers LIST    Kafka to use, host:port,…; without it one is started (needs Java)
   --data DIR        keep the store's data in DIR from run to run (default: emptied at each start)
@@ -60,6 +64,13 @@ export function parseOptions(args: readonly string[]): DemoOptions | undefined {
   const values = parse(args);
   if (values.help) return undefined;
   const seconds = positive('seconds', values.seconds) ?? 30;
+  const topology = TOPOLOGIES.find((known) => known === values.topology);
+  if (topology === undefined) {
+    throw new AzimuthError(
+      'AZ_USAGE',
+      `--topology is one of ${TOPOLOGIES.join(', ')}, not "${values.topology}"`,
+    );
+  }
   const transport = values.transport;
   if (transport !== 'otlp' && transport !== 'kafka') {
     throw new AzimuthError('AZ_USAGE', `--transport is otlp or kafka, not "${transport}"`);
@@ -82,6 +93,7 @@ export function parseOptions(args: readonly string[]): DemoOptions | undefined {
     seed: positive('seed', values.seed) ?? 1,
     json: values.json,
     keep: values.keep || onTerminal,
+    topology,
     transport,
     brokers,
     folder: values.dir,
@@ -101,6 +113,7 @@ function parse(args: readonly string[]) {
         seed: { type: 'string' },
         keep: { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
+        topology: { type: 'string', default: 'separate' },
         transport: { type: 'string', default: 'otlp' },
         brokers: { type: 'string' },
         data: { type: 'string' },

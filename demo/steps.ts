@@ -11,6 +11,7 @@ import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import type { MeshConfig } from '../mesh/config.ts';
 import { loadMesh } from '../mesh/load.ts';
 import { storePart } from '../mesh/parts.ts';
 import { createStoreClient } from '../store/client.ts';
@@ -21,14 +22,11 @@ import { memoryPssBytes } from './measure.ts';
 import { DEFAULT_FOLDER, type DemoOptions } from './options.ts';
 import { createProcesses, DemoFailure, type Processes } from './processes.ts';
 import { createProgress, type Progress } from './progress.ts';
-import { choosePorts, SERVICES, shopMeshYaml, type ShopPorts } from './shop-mesh.ts';
+import { entrance, outboundOf, shopMesh, urlOf } from './shop-mesh.ts';
 import { openWorkspace, type Workspace } from './workspace.ts';
 
 const AZIMUTH = fileURLToPath(new URL('../bin/azimuth.js', import.meta.url));
 const SERVICE = fileURLToPath(new URL('./shop/service.ts', import.meta.url));
-const HOST = '127.0.0.1';
-const GATEWAY = 'gateway';
-const SIDECARS = SERVICES.map((name) => `${name}-sidecar`);
 /** Enough to see a live mesh, little enough to leave a laptop alone. */
 const GENTLE_RATE_PER_S = 5;
 const COLLECTOR_AWAY_MS = 2_000;
@@ -41,7 +39,7 @@ class Interrupted extends Error {}
 interface Stage {
   readonly options: DemoOptions;
   readonly workspace: Workspace;
-  readonly ports: ShopPorts;
+  readonly config: MeshConfig;
   readonly processes: Processes;
   readonly progress: Progress;
   readonly stopped: AbortSignal;
@@ -54,20 +52,22 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   const workspace = await openWorkspace(options.folder, options.data);
   const processes = createProcesses(workspace);
   let stopKafka: (() => Promise<void>) | undefined;
+  let config: MeshConfig | undefined;
   try {
-    progress.title(`Azimuth demo: shop / separate over ${options.transport}, seed ${options.seed}`);
+    progress.title(
+      `Azimuth demo: shop / ${options.topology} over ${options.transport}, seed ${options.seed}`,
+    );
     if (workspace.leftovers > 0) {
       progress.step('clean', `ended ${workspace.leftovers} processes of a demo that was killed`);
     }
-    const ports = await choosePorts(options.freePorts);
-    for (const line of ports.moved) progress.step('ports', line);
     const own = options.transport === 'kafka' && options.brokers === undefined;
-    const brokers = own ? [`${HOST}:${ports.kafka}`] : options.brokers;
-    writeFileSync(workspace.meshFile, shopMeshYaml(ports, brokers));
-    loadMesh(workspace.meshFile);
-    progress.step('mesh', `${workspace.meshFile}: a gateway and ${SERVICES.length} services`);
-    const stage: Stage = { options, workspace, ports, processes, progress, stopped };
-    const kafka = own ? kafkaOrAdvice(ports.kafka) : undefined;
+    const shop = await shopMesh(options.topology, options.freePorts, own ? 'own' : options.brokers);
+    for (const line of shop.moved) progress.step('ports', line);
+    writeFileSync(workspace.meshFile, shop.text);
+    config = loadMesh(workspace.meshFile).config;
+    progress.step('mesh', `${workspace.meshFile}: ${summary(config)}`);
+    const stage: Stage = { options, workspace, config, processes, progress, stopped };
+    const kafka = own ? kafkaOrAdvice(shop.kafkaPort) : undefined;
     stopKafka = () =>
       kafka?.then(
         (broker) => broker.stop(),
@@ -80,7 +80,8 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     progress.step('stop', 'asked to stop before the report');
     return 130;
   } finally {
-    await stopAll(processes, progress);
+    if (config !== undefined) await stopAll(processes, config);
+    progress.step('stopped', 'proxies, services, collector, analytics, store');
     await stopKafka?.();
     workspace.release();
   }
@@ -115,7 +116,7 @@ async function startAll(
   stage: Stage,
   kafka: ReturnType<typeof startKafka> | undefined,
 ): Promise<void> {
-  const { options, workspace, ports, processes, progress, stopped } = stage;
+  const { options, workspace, config, processes, progress, stopped } = stage;
   const mesh = ['--mesh', workspace.meshFile];
   const interrupted = new Promise<never>((_, reject) => {
     stopped.addEventListener('abort', () => reject(new Interrupted()), { once: true });
@@ -123,39 +124,47 @@ async function startAll(
   // It rejects long after the start, too, when nobody waits for it any more.
   interrupted.catch(() => undefined);
   if (stopped.aborted) throw new Interrupted();
-  const azimuth = (name: string, port: number, ...args: string[]): void =>
+  const azimuth = (
+    name: string,
+    admin: { readonly host: string; readonly port: number },
+    ...args: string[]
+  ): void =>
     processes.start({
       name,
       args: [AZIMUTH, ...args, ...mesh],
-      readyUrl: `http://${HOST}:${port}/readyz`,
+      readyUrl: `${urlOf(admin)}/readyz`,
     });
   const ready = async (names: readonly string[]): Promise<void> => {
     await Promise.race([Promise.all(names.map((name) => processes.ready(name))), interrupted]);
   };
 
-  azimuth('store', ports.store, 'store', '--data', workspace.dataFolder);
-  for (const name of SERVICES) {
-    const { app, outbound } = ports.services[name]!;
+  const { url: storeUrl } = config.store;
+  const { otlp_http: otlp, admin: collectorAdmin } = config.collector;
+  processes.start({
+    name: 'store',
+    args: [AZIMUTH, 'store', '--data', workspace.dataFolder, ...mesh],
+    readyUrl: `${storeUrl}/readyz`,
+  });
+  for (const { name, address } of config.workloads) {
     processes.start({
       name,
       args: [SERVICE, name],
       env: {
-        PORT: String(app),
-        MESH_OUTBOUND: `http://${HOST}:${outbound}`,
+        PORT: address.slice(address.lastIndexOf(':') + 1),
+        MESH_OUTBOUND: outboundOf(config, name),
         SHOP_SEED: String(options.seed),
-        OTEL_EXPORTER_OTLP_ENDPOINT: `http://${HOST}:${ports.otlp}`,
+        OTEL_EXPORTER_OTLP_ENDPOINT: urlOf(otlp),
         OTEL_RESOURCE_ATTRIBUTES: 'service.namespace=shop,service.version=1.0.0',
         OTEL_NODE_RESOURCE_DETECTORS: 'env,serviceinstance,host',
         // Spans of the applications show up within a second, as those of the proxies do.
         OTEL_BSP_SCHEDULE_DELAY: '1000',
       },
-      readyUrl: `http://${HOST}:${app}/healthz`,
+      readyUrl: `http://${address}/healthz`,
     });
-    azimuth(`${name}-sidecar`, ports.services[name]!.admin, 'sidecar', '--name', `${name}-sidecar`);
   }
-  azimuth(GATEWAY, ports.gatewayAdmin, 'gateway', '--name', 'edge');
+  for (const { name, role, admin } of proxiesOf(config)) azimuth(name, admin, role, '--name', name);
   await ready(['store']);
-  progress.step('store', `embedded ClickHouse on http://${HOST}:${ports.store}`);
+  progress.step('store', `embedded ClickHouse on ${storeUrl}`);
   if (kafka !== undefined) {
     const broker = await Promise.race([kafka, interrupted]);
     processes.note(broker.pid() ?? 0);
@@ -165,22 +174,23 @@ async function startAll(
     await runAzimuth(['topics', ...mesh], 'ignore');
     progress.step('topics', 'otlp_spans and otlp_logs are there');
   }
-  azimuth('collector', ports.collectorAdmin, 'collector');
-  azimuth('analytics', ports.analytics, 'analytics');
+  azimuth('collector', collectorAdmin, 'collector');
+  azimuth('analytics', config.analytics, 'analytics');
   await ready(['collector']);
-  progress.step('collector', `OTLP/HTTP on http://${HOST}:${ports.otlp}`);
-  await ready([...SERVICES, ...SIDECARS]);
-  progress.step('services', `${SERVICES.join(', ')}, each with its sidecar`);
-  await ready([GATEWAY]);
-  progress.step('gateway', `http://${HOST}:${ports.gateway}`);
+  progress.step('collector', `OTLP/HTTP on ${urlOf(otlp)}`);
+  const services = config.workloads.map(({ name }) => name);
+  await ready([...services, ...config.sidecars.map(({ name }) => name)]);
+  progress.step('services', `${services.join(', ')}, each with its sidecar`);
+  await ready(config.gateways.map(({ name }) => name));
+  progress.step(config.gateways.length === 0 ? 'ingress' : 'gateway', entrance(config));
   await ready(['analytics']);
-  progress.step('analytics', `http://${HOST}:${ports.analytics}`);
+  progress.step('analytics', urlOf(config.analytics));
 }
 
 async function loadAndReport(stage: Stage): Promise<number> {
-  const { options, workspace, ports, processes, progress, stopped } = stage;
+  const { options, workspace, config, processes, progress, stopped } = stage;
   const count = Math.max(1, Math.round(options.seconds * options.ratePerS));
-  const url = `http://${HOST}:${ports.gateway}`;
+  const url = entrance(config);
   const load = { url, ratePerS: options.ratePerS, seed: options.seed, signal: stopped };
   let firstRequestS = NaN;
   let memoryBytes: number | undefined;
@@ -216,7 +226,7 @@ async function loadAndReport(stage: Stage): Promise<number> {
     let account: Account;
     try {
       account = await Promise.race([
-        accountFor(store, { fromMs, sent: result.sent, processes: 1 + SIDECARS.length }),
+        accountFor(store, { fromMs, sent: result.sent, processes: proxiesOf(config).length }),
         processes.failure,
       ]);
     } finally {
@@ -254,7 +264,7 @@ async function loadAndReport(stage: Stage): Promise<number> {
 
 /** Kills the collector while the load runs and starts it again, when that was asked for. */
 async function killCollector(stage: Stage, load: Promise<LoadResult>): Promise<void> {
-  const { options, processes, progress, ports, workspace } = stage;
+  const { options, processes, progress, config, workspace } = stage;
   if (options.killCollectorAtS === undefined) return;
   const over = load.then(() => 'over' as const);
   if ((await Promise.race([sleep(options.killCollectorAtS * 1000), over])) === 'over') return;
@@ -264,7 +274,7 @@ async function killCollector(stage: Stage, load: Promise<LoadResult>): Promise<v
   processes.start({
     name: 'collector',
     args: [AZIMUTH, 'collector', '--mesh', workspace.meshFile],
-    readyUrl: `http://${HOST}:${ports.collectorAdmin}/readyz`,
+    readyUrl: `${urlOf(config.collector.admin)}/readyz`,
   });
   await processes.ready('collector');
   progress.step('fault', 'collector is back');
@@ -303,16 +313,26 @@ async function runAzimuth(
   if (code !== 0) throw new DemoFailure(`azimuth ${args[0] ?? ''} ended with exit code ${code}`);
 }
 
-async function stopAll(processes: Processes, progress: Progress): Promise<void> {
-  await processes.stop([GATEWAY, ...SIDECARS]);
-  await processes.stop(SERVICES);
+async function stopAll(processes: Processes, config: MeshConfig): Promise<void> {
+  await processes.stop(proxiesOf(config).map(({ name }) => name));
+  await processes.stop(config.workloads.map(({ name }) => name));
   await processes.stop(['collector']);
   await processes.stop(['analytics']);
   await processes.stop(['store']);
-  progress.step('stopped', 'proxies, services, collector, analytics, store');
 }
 
-function lookFurther({ options, workspace, ports }: Stage): string {
+/** Gateways and sidecars: each is a process of its own. */
+const proxiesOf = ({ gateways, sidecars }: MeshConfig) => [
+  ...gateways.map(({ name, admin }) => ({ name, admin, role: 'gateway' })),
+  ...sidecars.map(({ name, admin }) => ({ name, admin, role: 'sidecar' })),
+];
+
+function summary({ topology, gateways, sidecars, workloads }: MeshConfig): string {
+  const edge = gateways.length === 0 ? 'no gateway' : 'a gateway';
+  return `${topology}: ${edge}, ${sidecars.length} sidecars, ${workloads.length} services`;
+}
+
+function lookFurther({ options, workspace, config }: Stage): string {
   const query = 'SELECT EdgeClass, count() FROM azimuth.spans WHERE HopVersion > 0 GROUP BY 1';
   // Commands find the mesh file of the usual folder by themselves.
   const mesh = options.folder === DEFAULT_FOLDER ? '' : ` --mesh ${workspace.meshFile}`;
@@ -321,18 +341,18 @@ function lookFurther({ options, workspace, ports }: Stage): string {
     : 'with --keep everything keeps running: npm run demo -- --keep';
   return `
   Look further (${up})
-    live page       http://${HOST}:${ports.analytics}/
-    one request     curl http://${HOST}:${ports.gateway}/api/products/42
+    live page       ${urlOf(config.analytics)}/
+    one request     curl ${entrance(config)}/api/products/42
     SQL             npx azimuth sql "${query}"${mesh}
-    over HTTP       curl -u azimuth:${workspace.password} 'http://${HOST}:${ports.store}/?query=${encodeURIComponent(query)}'
+    over HTTP       curl -u azimuth:${workspace.password} '${config.store.url}/?query=${encodeURIComponent(query)}'
     other reading   npx azimuth report gateway-vs-mesh --perspective whole${mesh}
     one route       npx azimuth report attribution --route '/api/products/{id}'${mesh}
     every hop       npx azimuth reconcile${mesh}
-    API             http://${HOST}:${ports.analytics}/api/gateway-vs-mesh?last=5m&perspective=split
+    API             ${urlOf(config.analytics)}/api/gateway-vs-mesh?last=5m&perspective=split
     logs, mesh      ${options.folder}/logs, ${workspace.meshFile} (npx azimuth check ${workspace.meshFile})
 
   Try   npm run demo -- --rate 200        npm run demo -- --kill-collector-at 10
-        npm run demo -- --transport kafka
+        npm run demo -- --transport kafka    npm run demo -- --topology merged
 
 `;
 }
@@ -361,6 +381,7 @@ function figuresOf(
     rate: options.ratePerS,
     seed: options.seed,
     transport: options.transport,
+    topology: options.topology,
     collector_killed_at_s: options.killCollectorAtS ?? null,
   };
 }

@@ -309,6 +309,16 @@ const collector = z
   })
   .prefault({});
 
+/** A route at the edge of the mesh, whoever stands there. */
+const edgeRoute = {
+  // Empty: an edge for one site needs no host.
+  hosts: z.array(routeHost).default([]).describe('Host names; empty: any.'),
+  path: template,
+  methods,
+  response_timeout_ms: responseTimeoutMs,
+  upgrades,
+};
+
 const gateway = z.strictObject({
   name,
   ...identity,
@@ -317,17 +327,7 @@ const gateway = z.strictObject({
   admin: endpoint(DEFAULT_PORTS.admin),
   workers,
   routes: z
-    .array(
-      z.strictObject({
-        // Empty: a gateway for one site needs no host.
-        hosts: z.array(routeHost).default([]).describe('Host names; empty: any.'),
-        path: template,
-        methods,
-        to: name.describe('A workload, or an external.'),
-        response_timeout_ms: responseTimeoutMs,
-        upgrades,
-      }),
-    )
+    .array(z.strictObject({ ...edgeRoute, to: name.describe('A workload, or an external.') }))
     .min(1, 'names no route (a gateway without routes answers 404 to everything)'),
 });
 
@@ -346,28 +346,47 @@ const workload = z.strictObject({
     .default([]),
 });
 
+const inbound = z.strictObject({
+  host: hostName.default(LOOPBACK),
+  port: port.default(DEFAULT_PORTS.inbound),
+  // False: nobody is believed until the file vouches that only proxies can connect.
+  mesh_only: z
+    .boolean()
+    .default(false)
+    .describe('Only proxies of the mesh can connect: believe their azimuth-peer header.'),
+});
+
+/** The gateway's functions at a BFF's own sidecar. Its routes have one target, the BFF. */
+const ingress = z.strictObject({
+  host: hostName.default(LOOPBACK),
+  // The port that a gateway would have: it stands where the gateway stood.
+  port: port.default(DEFAULT_PORTS.gateway),
+  routes: z
+    .array(z.strictObject(edgeRoute))
+    .min(1, 'names no route (an ingress without routes answers 404 to everything)'),
+});
+
+/** What a sidecar does for one workload, or for a gateway. serving.ts says what goes together. */
+const served = z
+  .strictObject({
+    workload: name.optional().describe('The workload served; or write gateway.'),
+    gateway: name.optional().describe('The gateway served: its requests into the mesh go here.'),
+    ingress: ingress
+      .optional()
+      .describe('Requests from outside, where the sidecar of a BFF does what a gateway would do.'),
+    inbound: inbound.optional().describe('Requests of the mesh to the workload.'),
+    outbound: endpoint(DEFAULT_PORTS.outbound).describe('Calls of the workload or gateway served.'),
+  })
+  .transform(({ workload, gateway, ingress, inbound: given, outbound }) =>
+    gateway === undefined
+      ? { workload: workload ?? '', ingress, inbound: given ?? inbound.parse({}), outbound }
+      : { gateway, outbound },
+  );
+
 const sidecar = z.strictObject({
   name,
   machine,
-  serves: z
-    .array(
-      z.strictObject({
-        workload: name,
-        inbound: z
-          .strictObject({
-            host: hostName.default(LOOPBACK),
-            port: port.default(DEFAULT_PORTS.inbound),
-            // False: nobody is believed until the file vouches that only proxies can connect.
-            mesh_only: z
-              .boolean()
-              .default(false)
-              .describe('Only proxies of the mesh can connect: believe their azimuth-peer header.'),
-          })
-          .prefault({}),
-        outbound: endpoint(DEFAULT_PORTS.outbound),
-      }),
-    )
-    .min(1, 'serves no workload (name at least one)'),
+  serves: z.array(served).min(1, 'serves nobody (name at least one workload or gateway)'),
   admin: endpoint(DEFAULT_PORTS.admin),
   workers,
 });
@@ -390,7 +409,8 @@ const meshConfigSchema = z.strictObject({
   topology: z
     .enum(TOPOLOGIES)
     // The textbook form: gateway, then the service's own sidecar.
-    .default('separate'),
+    .default('separate')
+    .describe('How gateways and sidecars stand to each other; the file must be as it says.'),
   cluster: text.default('local'),
   telemetry,
   // Of every proxy; each default stands with its reason in limits.ts.
@@ -409,6 +429,7 @@ export type MeshConfig = z.output<typeof meshConfigSchema>;
 export type GatewayConfig = MeshConfig['gateways'][number];
 export type WorkloadConfig = MeshConfig['workloads'][number];
 export type SidecarConfig = MeshConfig['sidecars'][number];
+export type ServedConfig = SidecarConfig['serves'][number];
 
 /** JSON Schema (draft 2020-12) of what a user may write, for editors. */
 export function meshJsonSchema(): Record<string, unknown> {

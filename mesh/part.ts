@@ -45,6 +45,11 @@ export interface Route {
   readonly response_timeout_ms: number;
   /** Protocols, lower case, to which a connection may be upgraded. */
   readonly upgrades: readonly string[];
+  /**
+   * On the listener of a gateway that shares its sidecar with this BFF: the request goes to the
+   * application straight away, so that the one pass is the BFF's inbound hop.
+   */
+  readonly inbound_of?: WorkloadIdentity;
 }
 
 export interface Listener {

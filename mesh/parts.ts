@@ -5,7 +5,13 @@
 import { dirname, resolve } from 'node:path';
 import { AzimuthError } from '../runtime/errors.ts';
 import type { PeerRole } from '../telemetry/edge-class.ts';
-import type { GatewayConfig, MeshConfig, SidecarConfig, WorkloadConfig } from './config.ts';
+import type {
+  GatewayConfig,
+  MeshConfig,
+  ServedConfig,
+  SidecarConfig,
+  WorkloadConfig,
+} from './config.ts';
 import type { Mesh } from './load.ts';
 import type {
   Cluster,
@@ -142,6 +148,8 @@ export function proxyPart(mesh: Mesh, name: string, role?: 'gateway' | 'sidecar'
 }
 
 function gatewayListener(config: MeshConfig, gateway: GatewayConfig): Listener {
+  const sidecar = config.sidecars.find((s) => s.serves.some((v) => v.gateway === gateway.name));
+  const attached = sidecar?.serves.find((v) => v.gateway === gateway.name)?.outbound;
   return {
     name: `${gateway.name}-ingress`,
     side: 'ingress',
@@ -149,57 +157,130 @@ function gatewayListener(config: MeshConfig, gateway: GatewayConfig): Listener {
     // The outside vouches for nobody.
     mesh_only: false,
     workload: identityOf(gateway, 'gateway'),
-    routes: gateway.routes.map((route) => ({
-      ...templateOf(route.path),
-      hosts: route.hosts,
-      methods: route.methods,
-      cluster: clusterCalled(config, route.to),
-      response_timeout_ms: route.response_timeout_ms,
-      upgrades: route.upgrades,
-    })),
+    routes: gateway.routes.map((route) => {
+      const cluster = clusterCalled(config, route.to);
+      // With a sidecar of its own it calls nobody else.
+      return attached === undefined
+        ? edgeRoute(route, cluster)
+        : edgeRoute(route, { ...cluster, meshed: true, endpoints: [reached(sidecar!, attached)] });
+    }),
+  };
+}
+
+function edgeRoute(
+  route: Omit<GatewayConfig['routes'][number], 'to'>,
+  cluster: Cluster,
+  inboundOf?: WorkloadIdentity,
+): Route {
+  return {
+    ...templateOf(route.path),
+    hosts: route.hosts,
+    methods: route.methods,
+    cluster,
+    response_timeout_ms: route.response_timeout_ms,
+    upgrades: route.upgrades,
+    ...(inboundOf === undefined ? {} : { inbound_of: inboundOf }),
   };
 }
 
 function sidecarListeners(config: MeshConfig, sidecar: SidecarConfig): Listener[] {
-  const outboundRoutes = config.workloads.flatMap((workload) =>
-    workloadRoutes(workload, [workload.name], clusterCalled(config, workload.name)),
+  return sidecar.serves.flatMap((served) =>
+    served.gateway === undefined
+      ? workloadListeners(config, served)
+      : [gatewayOutbound(config, sidecar, served)],
   );
-  const externalRoutes = config.externals.map((external) => ({
+}
+
+/**
+ * Where a gateway hands its requests to its sidecar. Its own routes say again where each goes, so
+ * that no header has to be believed. A BFF at the same sidecar is reached in the same pass.
+ */
+function gatewayOutbound(
+  config: MeshConfig,
+  sidecar: SidecarConfig,
+  served: ServedConfig & { gateway: string },
+): Listener {
+  const gateway = config.gateways.find((g) => g.name === served.gateway)!;
+  return {
+    name: `${gateway.name}-outbound`,
+    side: 'outbound',
+    ...served.outbound,
+    mesh_only: false,
+    workload: identityOf(gateway, 'gateway'),
+    routes: gateway.routes.map((route) => {
+      const bff = config.workloads.find((w) => w.name === route.to && w.kind === 'bff');
+      const isHere = bff !== undefined && sidecar.serves.some((v) => v.workload === bff.name);
+      return isHere
+        ? edgeRoute(route, applicationOf(config, bff), workloadIdentity(config, bff))
+        : edgeRoute(route, clusterCalled(config, route.to));
+    }),
+  };
+}
+
+function workloadListeners(
+  config: MeshConfig,
+  served: ServedConfig & { workload: string },
+): Listener[] {
+  const workload = config.workloads.find((w) => w.name === served.workload)!;
+  const identity = workloadIdentity(config, workload);
+  const application = applicationOf(config, workload);
+  const { ingress } = served;
+  const listeners: Listener[] = [
+    {
+      name: `${workload.name}-inbound`,
+      side: 'inbound',
+      ...served.inbound,
+      workload: identity,
+      routes: workloadRoutes(workload, [], application),
+    },
+    {
+      name: `${workload.name}-outbound`,
+      side: 'outbound',
+      ...served.outbound,
+      mesh_only: false,
+      workload: identity,
+      routes: [
+        ...config.workloads.flatMap((called) =>
+          workloadRoutes(called, [called.name], clusterCalled(config, called.name)),
+        ),
+        ...config.externals.map((external) => externalRoute(config, external)),
+      ],
+    },
+  ];
+  if (ingress === undefined) return listeners;
+  return [
+    {
+      ...ingress,
+      name: `${workload.name}-ingress`,
+      side: 'ingress',
+      mesh_only: false,
+      workload: identity,
+      routes: ingress.routes.map((route) => edgeRoute(route, application)),
+    },
+    ...listeners,
+  ];
+}
+
+function externalRoute(config: MeshConfig, external: MeshConfig['externals'][number]): Route {
+  return {
     ...templateOf(CATCH_ALL),
     hosts: external.hosts,
     methods: [],
     cluster: clusterCalled(config, external.name),
     response_timeout_ms: external.response_timeout_ms,
     upgrades: external.upgrades,
-  }));
-  return sidecar.serves.flatMap((served) => {
-    const workload = config.workloads.find((w) => w.name === served.workload)!;
-    const identity = identityOf(workload, roleOf(workload));
-    const application: Cluster = {
-      name: workload.name,
-      endpoints: [endpointOf(workload.address)],
-      meshed: false,
-      role: identity.role,
-      connect_timeout_ms: workload.connect_timeout_ms,
-    };
-    return [
-      {
-        name: `${workload.name}-inbound`,
-        side: 'inbound',
-        ...served.inbound,
-        workload: identity,
-        routes: workloadRoutes(workload, [], application),
-      },
-      {
-        name: `${workload.name}-outbound`,
-        side: 'outbound',
-        ...served.outbound,
-        mesh_only: false,
-        workload: identity,
-        routes: [...outboundRoutes, ...externalRoutes],
-      },
-    ] satisfies Listener[];
-  });
+  };
+}
+
+/** A workload's own application, behind its sidecar. */
+function applicationOf(config: MeshConfig, workload: WorkloadConfig): Cluster {
+  return {
+    name: workload.name,
+    endpoints: [endpointOf(workload.address)],
+    meshed: false,
+    role: roleOf(config, workload),
+    connect_timeout_ms: workload.connect_timeout_ms,
+  };
 }
 
 /** Templates only name: a path that matches none of them is carried as the catch-all. */
@@ -243,19 +324,31 @@ function clusterCalled(config: MeshConfig, name: string): Cluster {
   }
   const workload = config.workloads.find((w) => w.name === name)!;
   const sidecar = config.sidecars.find((s) => s.serves.some((v) => v.workload === name))!;
-  const { host, port } = sidecar.serves.find((v) => v.workload === name)!.inbound;
-  const wildcard = host === '0.0.0.0' || host === '::' || host === '[::]';
+  const { inbound } = sidecar.serves.find((v) => v.workload === name)!;
   return {
     name,
-    endpoints: [{ host: wildcard ? (sidecar.machine ?? '127.0.0.1') : host, port }],
+    endpoints: [reached(sidecar, inbound!)],
     meshed: true,
-    role: roleOf(workload),
+    role: roleOf(config, workload),
     connect_timeout_ms: workload.connect_timeout_ms,
   };
 }
 
-const roleOf = (workload: WorkloadConfig): PeerRole =>
-  workload.kind === 'bff' ? 'bff' : 'workload';
+/** Where others reach a listener of a sidecar: one that listens everywhere, by its machine's name. */
+function reached(sidecar: SidecarConfig, { host, port }: Endpoint): Endpoint {
+  const isWildcard = host === '0.0.0.0' || host === '::' || host === '[::]';
+  return { host: isWildcard ? (sidecar.machine ?? '127.0.0.1') : host, port };
+}
+
+/** A BFF with an ingress does the gateway's work: its calls are the gateway's internal leg. */
+function roleOf(config: MeshConfig, workload: WorkloadConfig): PeerRole {
+  if (workload.kind !== 'bff') return 'workload';
+  const served = config.sidecars.flatMap((s) => s.serves).find((v) => v.workload === workload.name);
+  return served?.ingress === undefined ? 'bff' : 'gateway_bff';
+}
+
+const workloadIdentity = (config: MeshConfig, workload: WorkloadConfig): WorkloadIdentity =>
+  identityOf(workload, roleOf(config, workload));
 
 function identityOf(
   owner: { name: string; namespace: string; version: string; zone: string },

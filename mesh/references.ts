@@ -4,40 +4,12 @@
  * names everything. A value of the wrong type is passed over here, since config.ts reports it.
  */
 import { DEFAULT_PORTS } from '../runtime/ports.ts';
-import { FILE_FORMAT, TOPOLOGIES } from './config.ts';
+import { FILE_FORMAT } from './config.ts';
 import { limitContradictions } from './limits.ts';
+import { group, isRaw, list, strings, text, type Item } from './raw.ts';
 import { coversTemplate, parseTemplate } from './route-template.ts';
+import { servingFaults, topologyFaults, unknownName } from './serving.ts';
 import { pathText, type Fault, type Path, type Source } from './source.ts';
-
-type Raw = Readonly<Record<string, unknown>>;
-interface Item {
-  readonly raw: Raw;
-  readonly path: Path;
-}
-
-const isRaw = (value: unknown): value is Raw =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
-const group = (parent: Item, key: string): Item => {
-  const value = parent.raw[key];
-  return { raw: isRaw(value) ? value : {}, path: [...parent.path, key] };
-};
-
-function list(parent: Item, key: string): Item[] {
-  const value = parent.raw[key];
-  if (!Array.isArray(value)) return [];
-  return value.flatMap((raw: unknown, index) =>
-    isRaw(raw) ? [{ raw, path: [...parent.path, key, index] }] : [],
-  );
-}
-
-const text = (item: Item, key: string): string | undefined => {
-  const value = item.raw[key];
-  return typeof value === 'string' ? value : undefined;
-};
-
-const strings = (value: unknown): string[] =>
-  Array.isArray(value) ? value.filter((v) => typeof v === 'string') : [];
 
 /** Every fault that only shows when several values are looked at together. */
 export function referenceFaults(source: Source): Fault[] {
@@ -46,6 +18,7 @@ export function referenceFaults(source: Source): Fault[] {
     ...formatFaults(top, source),
     ...nameFaults(top, source),
     ...servingFaults(top, source),
+    ...topologyFaults(top, source),
     ...routeFaults(top, source),
     ...hostFaults(top, source),
     ...portFaults(top, source),
@@ -64,15 +37,6 @@ export function formatWarnings(source: Source): Fault[] {
       source.fault(
         ['file_format'],
         `is newer than ${known}, which this version knows (what is new in it is not understood)`,
-      ),
-    );
-  }
-  const topology = text(top, 'topology') ?? TOPOLOGIES[0];
-  if (topology !== TOPOLOGIES[0]) {
-    warnings.push(
-      source.fault(
-        ['topology'],
-        `"${topology}" is only a label in this version: proxies run as in "separate"`,
       ),
     );
   }
@@ -117,46 +81,6 @@ function nameFaults(top: Item, source: Source): Fault[] {
   return faults;
 }
 
-/** Each workload has exactly one sidecar. */
-function servingFaults(top: Item, source: Source): Fault[] {
-  const faults: Fault[] = [];
-  const workloads = new Set(list(top, 'workloads').map((item) => text(item, 'name')));
-  const servedAt = new Map<string, Path>();
-  for (const served of list(top, 'sidecars').flatMap((sidecar) => list(sidecar, 'serves'))) {
-    const name = text(served, 'workload');
-    if (name === undefined) continue;
-    const path = [...served.path, 'workload'];
-    if (!workloads.has(name)) {
-      faults.push(source.fault(path, unknownName('workload', name, [...workloads])));
-      continue;
-    }
-    const earlier = servedAt.get(name);
-    if (earlier === undefined) servedAt.set(name, served.path);
-    else {
-      faults.push(
-        source.fault(path, `"${name}" is served by ${pathText(earlier)} already (remove one)`),
-      );
-    }
-  }
-  for (const item of list(top, 'workloads')) {
-    const name = text(item, 'name');
-    if (name !== undefined && !servedAt.has(name)) {
-      faults.push(
-        source.fault(
-          [...item.path, 'name'],
-          `"${name}" has no sidecar (add it to a sidecar's serves, or make it an external)`,
-        ),
-      );
-    }
-  }
-  return faults;
-}
-
-function unknownName(kind: string, name: string, known: readonly (string | undefined)[]): string {
-  const names = [...new Set(known.filter((n) => n !== undefined && n !== ''))].join(', ');
-  return `there is no ${kind} "${name}" (${names === '' ? 'none is declared' : `there are: ${names}`})`;
-}
-
 function routeFaults(top: Item, source: Source): Fault[] {
   const faults: Fault[] = [];
   const targets = ['workloads', 'externals'].flatMap((key) =>
@@ -176,6 +100,9 @@ function routeFaults(top: Item, source: Source): Fault[] {
   }
   for (const workload of list(top, 'workloads')) {
     faults.push(...shadowFaults(list(workload, 'routes'), source));
+  }
+  for (const served of list(top, 'sidecars').flatMap((sidecar) => list(sidecar, 'serves'))) {
+    faults.push(...shadowFaults(list(group(served, 'ingress'), 'routes'), source));
   }
   return faults;
 }
@@ -310,7 +237,8 @@ function portFaults(top: Item, source: Source): Fault[] {
     const machine = text(sidecar, 'machine') ?? '';
     for (const served of list(sidecar, 'serves')) {
       machineOf.set(text(served, 'workload') ?? '', machine);
-      listener(machine, served, 'inbound', DEFAULT_PORTS.inbound);
+      if ('ingress' in served.raw) listener(machine, served, 'ingress', DEFAULT_PORTS.gateway);
+      if (!('gateway' in served.raw)) listener(machine, served, 'inbound', DEFAULT_PORTS.inbound);
       listener(machine, served, 'outbound', DEFAULT_PORTS.outbound);
     }
     listener(machine, sidecar, 'admin', DEFAULT_PORTS.admin);

@@ -385,7 +385,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
 
   #recordHop(nowMs: number): RecordedShape {
     const record = this.#record;
-    const { shared, lane } = this.#context;
+    const { shared } = this.#context;
     this.#meter.waitEnd(nowMs);
     this.active = false;
     this.#flushing = false;
@@ -401,7 +401,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     record.clientAddress = this.#down.truncatedAddress;
     shared.recorder.inFlight--;
     const shape = this.request.shape();
-    shared.recorder.record(lane, shape, record);
+    shared.recorder.record(shape, record);
     return shape;
   }
 }

@@ -1,8 +1,8 @@
 /**
- * A listener made ready for requests: routes compiled, peers, lane of the recorder, everything that
- * is the same for all its connections worked out once. Lives as long as the listener, and stays the
- * same object when its configuration changes (`apply`), so that the next request on every open
- * connection meets the new routes, and a request in hand ends by the old.
+ * A listener made ready for requests: routes compiled, peers, everything that is the same for all
+ * its connections worked out once. Lives as long as the listener, and stays the same object when its
+ * configuration changes (`apply`), so that the next request on every open connection meets the new
+ * routes, and a request in hand ends by the old.
  */
 import type { Listener, Route } from '../mesh/part.ts';
 import type { HopShape } from '../telemetry/hop-record.ts';
@@ -53,7 +53,6 @@ export class ListenerContext {
   listener!: Listener;
   router!: Router<CompiledRoute>;
   peers!: Peers;
-  lane!: number;
   clusters: readonly ClusterRuntime[] = [];
   /** The listener ends: answers end their connections. */
   draining = false;
@@ -79,7 +78,7 @@ export class ListenerContext {
 
   /** Takes a configuration. Clusters that did not change keep their connections and counts. */
   apply(listener: Listener): void {
-    const { limits, deadlines, recorder } = this.shared;
+    const { limits, deadlines } = this.shared;
     const before = new Map(
       this.clusters.map((runtime) => [JSON.stringify(runtime.cluster), runtime]),
     );
@@ -100,7 +99,6 @@ export class ListenerContext {
     this.clusters = [...clusters.values()];
     this.router = new Router<CompiledRoute>(routes, limits.cacheEntries);
     this.peers = new Peers(listener, limits.peersPerListener);
-    this.lane = recorder.lane(workload);
     this.#shapes.clear();
     this.#shapeCount = 0;
   }
@@ -120,9 +118,11 @@ export class ListenerContext {
     const key = `${name} ${isHttp10 ? '0' : '1'} ${peer.role};${peer.name};${peer.known} ${host}`;
     const kept = ofRoute.get(key);
     if (kept !== undefined) return kept;
+    const { listener } = this;
+    const inboundOf = route?.inbound_of;
     const shape: HopShape = {
-      side: this.listener.side,
-      edgeClass: edgeClassOf(this.listener, peer, route),
+      side: inboundOf === undefined ? listener.side : 'inbound',
+      edgeClass: edgeClassOf(listener, peer, route),
       method: name,
       route: route?.template ?? '',
       scheme: 'http',
@@ -135,7 +135,7 @@ export class ListenerContext {
       functions: route === undefined ? 0 : this.shared.functions,
       ...(this.shared.ownBound === undefined ? {} : { ownBound: this.shared.ownBound }),
     };
-    const encoded = this.shared.recorder.encode(shape);
+    const encoded = this.shared.recorder.encode(shape, inboundOf ?? listener.workload);
     // Routes, methods, peers and hosts are all bounded, their product might not be.
     if (++this.#shapeCount > this.shared.limits.cacheEntries) {
       this.#shapes.clear();

@@ -66,6 +66,8 @@ export class Peers {
 
 /** Edge class of a hop: by side, peer, and (outbound) whether the target is outside the mesh. */
 export function edgeClassOf(listener: Listener, peer: Peer, route: Route | undefined): EdgeClass {
+  // The gateway's own sidecar is the BFF's too: this pass is the BFF's inbound one.
+  if (route?.inbound_of !== undefined) return inboundEdgeClass(peer.role, true);
   const { role } = listener.workload;
   switch (listener.side) {
     case 'ingress':

@@ -42,8 +42,10 @@ export interface RecorderSettings {
   readonly clock?: Clock;
 }
 
-/** An encoded shape that knows where its hops are counted. */
+/** An encoded shape that knows whose its hops are and where they are counted. */
 export interface RecordedShape extends EncodedShape {
+  /** Lane of the local workload. */
+  readonly lane: number;
   /** Row of HopMetrics. */
   readonly row: number;
 }
@@ -79,7 +81,7 @@ export class Recorder {
   }
 
   /** The lane of one local workload; opened at its first use. */
-  lane(workload: WorkloadIdentity): number {
+  #lane(workload: WorkloadIdentity): number {
     const key = JSON.stringify(workload);
     const kept = this.#lanes.get(key);
     if (kept !== undefined) return kept;
@@ -94,22 +96,24 @@ export class Recorder {
     return lane;
   }
 
-  encode(shape: HopShape): RecordedShape {
-    return { ...this.#writer.shape(shape), row: this.metrics.row(shape) };
+  /** A shape of hops of this local workload. */
+  encode(shape: HopShape, workload: WorkloadIdentity): RecordedShape {
+    const encoded = this.#writer.shape(shape);
+    return { ...encoded, lane: this.#lane(workload), row: this.metrics.row(shape) };
   }
 
   /** Takes a finished hop. Reads the record at once and keeps nothing of it. */
-  record(lane: number, shape: RecordedShape, record: HopRecord): void {
+  record(shape: RecordedShape, record: HopRecord): void {
     record.seq = ++this.#seq;
     this.#attempts += record.attemptCount;
-    this.#writer.write(lane, shape, record);
+    this.#writer.write(shape.lane, shape, record);
     this.metrics.observe(shape.row, record);
     if (this.feed.listening) this.feed.offer(shape.shape, record);
   }
 
   /** Takes an interval of a tunnel: no hop, so it has no sequence number. Keeps nothing of it. */
-  recordTunnel(lane: number, shape: EncodedShape, record: TunnelRecord): void {
-    this.#writer.writeTunnel(lane, shape, record);
+  recordTunnel(shape: RecordedShape, record: TunnelRecord): void {
+    this.#writer.writeTunnel(shape.lane, shape, record);
   }
 
   /** Begins to flush and to send ledgers by the clock. */

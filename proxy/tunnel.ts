@@ -9,13 +9,13 @@
  * Keeps the cluster's permit: a tunnel is as much load as a request in flight. Ends exactly once.
  */
 import type { HopRecord } from '../telemetry/hop-record.ts';
-import type { EncodedShape } from '../telemetry/span-writer.ts';
 import type { TunnelEnd, TunnelRecord } from '../telemetry/tunnel-span.ts';
 import { Backlog } from './backlog.ts';
 import { isBlocked, writeBytes } from './codec/output.ts';
 import { NEVER, type Deadlined } from './deadlines.ts';
 import type { Downstream, DownstreamUser } from './downstream-port.ts';
 import type { ListenerContext } from './listener-context.ts';
+import type { RecordedShape } from './recorder.ts';
 import { newSpanId } from './trace-context.ts';
 import type { UpstreamConnection, UpstreamUser } from './upstream.ts';
 
@@ -23,7 +23,7 @@ export interface TunnelSettings {
   readonly down: Downstream;
   readonly upstream: UpstreamConnection;
   readonly context: ListenerContext;
-  readonly shape: EncodedShape;
+  readonly shape: RecordedShape;
   /** The hop of the handshake; read in the constructor, not kept. */
   readonly hop: HopRecord;
   /** Called once, when the tunnel has ended: the permit goes back. */
@@ -169,7 +169,7 @@ export class Tunnel implements DownstreamUser, UpstreamUser, Deadlined {
     record.totalBytesIn += record.bytesIn;
     record.totalBytesOut += record.bytesOut;
     newSpanId(record.spanId);
-    context.shared.recorder.recordTunnel(context.lane, shape, record);
+    context.shared.recorder.recordTunnel(shape, record);
     record.startMs = record.endMs;
     record.bytesIn = 0;
     record.bytesOut = 0;

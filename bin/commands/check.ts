@@ -51,12 +51,18 @@ function summary({ file, config }: Mesh): string {
     ]),
     ...config.sidecars.flatMap((s) =>
       s.serves.map((served): [string, string] => {
+        const outbound = `outbound ${at(served.outbound)} (${s.name})`;
+        if (served.gateway !== undefined)
+          return ['gateway', `${served.gateway} calls by ${outbound}`];
         const workload = config.workloads.find((w) => w.name === served.workload);
-        const kind = workload?.kind === 'bff' ? 'bff' : 'service';
+        const { ingress, inbound } = served;
         return [
-          kind,
+          workload?.kind ?? 'service',
           `${served.workload} at ${workload?.address ?? ''}, ` +
-            `inbound ${at(served.inbound)}, outbound ${at(served.outbound)} (${s.name})`,
+            (ingress === undefined
+              ? ''
+              : `ingress ${at(ingress)}, ${count(ingress.routes.length, 'route')}, `) +
+            `inbound ${at(inbound)}, ${outbound}`,
         ];
       }),
     ),

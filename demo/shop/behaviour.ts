@@ -5,7 +5,8 @@
  *   web-bff ─┬─► catalog                 web-bff ─► orders ─┬─► inventory
  *            ├─► inventory                                  ├─► pricing
  *            ├─► pricing                                    └─► cart ─► pricing
- *            └─► cart ─► pricing         gateway ─► catalog (search, without the BFF)
+ *            └─► cart ─► pricing         gateway ─► catalog (search, without the BFF; where
+ *                                                            there is no gateway, through it)
  */
 import { drawsOf } from './seeded.ts';
 
@@ -68,6 +69,15 @@ export const SHOP: Readonly<Record<string, readonly Operation[]>> = {
           get('pricing', `/prices/${id}`),
         ],
       ],
+    },
+    {
+      method: 'GET',
+      template: '/api/search',
+      medianMs: 0.5,
+      sigma: 0.3,
+      faultShare: 0,
+      replyBytes: 3000,
+      stages: () => [[get('catalog', '/api/search')]],
     },
     {
       method: 'GET',

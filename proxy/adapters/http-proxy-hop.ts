@@ -151,7 +151,7 @@ export class HttpProxyHop {
     const nowMs = performance.now();
     const response = this.#response;
     const { record } = this.#meter;
-    const { shared, lane, isEdge, peers } = this.#context;
+    const { shared, isEdge, peers } = this.#context;
     const isWhole = response.writableFinished;
     // The fault that leaks: nobody else ends it when the client is gone.
     if (!isWhole) this.#upstream?.destroy();
@@ -177,7 +177,7 @@ export class HttpProxyHop {
       httpVersionMinor === 0,
       '',
     );
-    shared.recorder.record(lane, shape, record);
+    shared.recorder.record(shape, record);
   }
 
   /** Whole connections are counted, so the bytes of a hop are what came since the one before. */

@@ -7,6 +7,7 @@ describe('options of the demo', () => {
     const options = parseOptions([]);
     assert.equal(options?.seconds, 30);
     assert.equal(options.transport, 'otlp');
+    assert.equal(options.topology, 'separate');
     assert.equal(options.folder, '.azimuth/demo');
     assert.equal(options.json, false);
   });
@@ -20,6 +21,7 @@ describe('options of the demo', () => {
     const bad: [string[], RegExp][] = [
       [['--seconds', '0'], /--seconds takes a number above 0, not "0"/],
       [['--rate', 'fast'], /--rate takes a number above 0, not "fast"/],
+      [['--topology', 'ring'], /one of separate, attached, shared, merged, not "ring"/],
       [['--transport', 'udp'], /otlp or kafka, not "udp"/],
       [['--brokers', 'a:1'], /--brokers needs --transport kafka/],
       [['--transport', 'kafka', '--brokers', 'a'], /--brokers is a list/],

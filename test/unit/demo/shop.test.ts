@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
-import { choosePorts, SERVICES, shopMeshYaml } from '../../../demo/shop-mesh.ts';
+import { parse } from 'yaml';
+import { entrance, shopMesh, topologyText } from '../../../demo/shop-mesh.ts';
 import { SHOP, shopRequest } from '../../../demo/shop/behaviour.ts';
 import { drawsOf, lognormal } from '../../../demo/shop/seeded.ts';
+import { TOPOLOGIES, type MeshConfig } from '../../../mesh/config.ts';
 import { validateMesh } from '../../../mesh/load.ts';
 import { proxyPart } from '../../../mesh/parts.ts';
 import { Router } from '../../../proxy/router.ts';
+
+const PORT_NUMBERS = /(?<=port: |127\.0\.0\.1:)[0-9]+/g;
 
 const matches = (template: string, path: string): boolean =>
   new RegExp(`^${template.replaceAll(/\{[a-z]+\}/g, '[^/]+')}$`).test(path.split('?', 1)[0]!);
@@ -49,56 +53,90 @@ describe('the shop', () => {
     }
   });
 
-  it('has a mesh file without a fault, and a gateway route to an operation for every request', async () => {
-    const yaml = shopMeshYaml(await choosePorts(true), undefined);
-    const { mesh, faults } = validateMesh('mesh.yaml', yaml, () => 'password', '');
-    assert.deepEqual(faults, []);
-    assert.equal(mesh!.config.workloads.length, 6);
-    const [listener] = proxyPart(mesh!, 'edge').listeners;
-    const router = new Router(listener!.routes, 10);
-    const used = new Set<string>();
-    for (let n = 0; n < 500; n++) {
-      const { method, path } = shopRequest(1, n);
-      const route = router.match(
-        router.routesOf('127.0.0.1:8080')!,
-        path.split('?', 1)[0]!,
-        method,
+  for (const topology of TOPOLOGIES) {
+    const read = (text: string): MeshConfig => {
+      const { mesh, faults } = validateMesh('mesh.yaml', text, () => 'password', '');
+      assert.deepEqual(faults, []);
+      return mesh!.config;
+    };
+
+    it(`has a mesh file for ${topology}, with a way to an operation for every request`, () => {
+      const { mesh, faults } = validateMesh('m', topologyText(topology), () => 'password', '');
+      assert.deepEqual(faults, []);
+      const { config } = mesh!;
+      assert.equal(config.topology, topology);
+      for (const { name, kind, routes } of config.workloads) {
+        assert.deepEqual(
+          routes.map(({ methods, path }) => `${methods.join()} ${path}`).sort(),
+          SHOP[name]!.map(({ method, template }) => `${method} ${template}`).sort(),
+        );
+        assert.equal(kind === 'bff', name === 'web-bff');
+      }
+      assert.equal(config.workloads.length, Object.keys(SHOP).length);
+      const edge = config.gateways[0]?.name ?? 'web-bff-sidecar';
+      const [listener] = proxyPart(mesh!, edge).listeners;
+      assert.equal(listener?.side, 'ingress');
+      const router = new Router(listener.routes, 10);
+      const used = new Set<string>();
+      for (let n = 0; n < 500; n++) {
+        const { method, path } = shopRequest(1, n);
+        const route = router.match(
+          router.routesOf('127.0.0.1:8080')!,
+          path.split('?', 1)[0]!,
+          method,
+        );
+        assert.ok(typeof route === 'object', `${method} ${path}`);
+        used.add(route.template);
+        const operation = SHOP[route.cluster.name]?.find(
+          (o) => o.method === method && matches(o.template, path),
+        );
+        assert.ok(operation !== undefined, `${route.cluster.name} answers ${method} ${path}`);
+      }
+      assert.equal(used.size, listener.routes.length, 'the load uses every route');
+    });
+
+    it(`gives ${topology} other ports, and nothing else, each once`, async () => {
+      const { text, kafkaPort } = await shopMesh(topology, true);
+      const usual = topologyText(topology);
+      const ports = (of: string): string[] => of.match(PORT_NUMBERS)!;
+      assert.equal(text.replace(PORT_NUMBERS, '#'), usual.replace(PORT_NUMBERS, '#'));
+      const moved = new Map(ports(usual).map((port, i) => [port, ports(text)[i]!]));
+      assert.equal(new Set([...moved.values(), String(kafkaPort)]).size, moved.size + 1);
+      for (const [from, to] of moved) assert.notEqual(from, to);
+      assert.equal(text.includes('127.0.0.1:9101'), false);
+      assert.match(entrance(read(text)), /^http:\/\/127\.0\.0\.1:[0-9]+$/);
+      assert.equal(
+        entrance(read(text)),
+        `http://127.0.0.1:${moved.get('8080')!}`,
+        'clients go where 8080 stands',
       );
-      assert.ok(typeof route === 'object', `${method} ${path}`);
-      used.add(route.template);
-      const operation = SHOP[route.cluster.name]?.find(
-        (o) => o.method === method && matches(o.template, path),
-      );
-      assert.ok(operation !== undefined, `${route.cluster.name} answers ${method} ${path}`);
-    }
-    assert.equal(used.size, listener!.routes.length, 'the load uses every route');
+    });
+  }
+
+  it('has one shop in all four files: they differ in gateways and sidecars only', () => {
+    const [first, ...others] = TOPOLOGIES.map((topology) => {
+      const {
+        gateways: _,
+        sidecars: __,
+        topology: ___,
+        ...rest
+      } = parse(topologyText(topology)) as MeshConfig;
+      return rest;
+    });
+    for (const other of others) assert.deepEqual(other, first);
   });
 
-  it('goes over Kafka when it is given brokers', async () => {
-    const yaml = shopMeshYaml(await choosePorts(true), ['127.0.0.1:9', 'b:10']);
-    const { mesh, faults } = validateMesh('mesh.yaml', yaml, () => 'password', '');
-    assert.deepEqual(faults, []);
-    assert.equal(mesh!.config.telemetry.transport, 'kafka');
-    assert.deepEqual(mesh!.config.telemetry.kafka.brokers, ['127.0.0.1:9', 'b:10']);
-  });
-
-  it('gives no port twice', async () => {
-    const ports = await choosePorts(true);
-    const all = [
-      ports.store,
-      ports.otlp,
-      ports.collectorAdmin,
-      ports.analytics,
-      ports.gateway,
-      ports.gatewayAdmin,
-      ports.kafka,
-      ...SERVICES.map((name) => ports.services[name]!).flatMap((p) => [
-        p.app,
-        p.inbound,
-        p.outbound,
-        p.admin,
-      ]),
-    ];
-    assert.equal(new Set(all).size, all.length);
+  it('goes over Kafka when it is given brokers, or is to have its own', async () => {
+    const brokersOf = async (brokers: string[] | 'own') => {
+      const shop = await shopMesh('shared', true, brokers);
+      const { mesh, faults } = validateMesh('mesh.yaml', shop.text, () => 'password', '');
+      assert.deepEqual(faults, []);
+      assert.equal(mesh!.config.telemetry.transport, 'kafka');
+      assert.deepEqual(mesh!.config.telemetry.kafka.brokers, shop.brokers);
+      return shop;
+    };
+    assert.deepEqual((await brokersOf(['127.0.0.1:9', 'b:10'])).brokers, ['127.0.0.1:9', 'b:10']);
+    const own = await brokersOf('own');
+    assert.deepEqual(own.brokers, [`127.0.0.1:${own.kafkaPort}`]);
   });
 });
