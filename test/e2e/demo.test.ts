@@ -99,6 +99,17 @@ describe('npm run demo', function () {
     assert.ok(!readFileSync(join(folder, 'mesh.yaml'), 'utf8').includes(password));
   });
 
+  for (const topology of ['attached', 'shared', 'merged']) {
+    it(`does so with the shop in topology ${topology}`, async () => {
+      const args = ['--seconds', '1', '--rate', '30', '--json', '--topology', topology];
+      const outcome = await runDemo(folder, args);
+      const figures = figuresOf(outcome);
+      assertAllCounted(figures, 30);
+      assert.equal(figures['topology'], topology);
+      assert.match(outcome.stderr, new RegExp(`Gateway versus mesh +shop / ${topology} `));
+    });
+  }
+
   it('loses and doubles nothing when the collector is killed (-9) and comes back', async () => {
     const outcome = await runDemo(folder, [
       ...['--seconds', '6', '--rate', '50', '--json'],

@@ -115,13 +115,8 @@ describe('the shop', () => {
 
   it('has one shop in all four files: they differ in gateways and sidecars only', () => {
     const [first, ...others] = TOPOLOGIES.map((topology) => {
-      const {
-        gateways: _,
-        sidecars: __,
-        topology: ___,
-        ...rest
-      } = parse(topologyText(topology)) as MeshConfig;
-      return rest;
+      const file = parse(topologyText(topology)) as MeshConfig;
+      return { ...file, gateways: [], sidecars: [], topology: '' };
     });
     for (const other of others) assert.deepEqual(other, first);
   });
