@@ -21,6 +21,7 @@ import { DEFAULT_LIMITS } from '../../proxy/limits.ts';
 import { createProxy, type Proxy } from '../../proxy/process.ts';
 import { silentLog } from '../../runtime/log.ts';
 import type { OutboundMessage } from '../../transport/exporter.ts';
+import { DELAYED_WORKLOAD, type InjectedDelay } from './injected-delay.ts';
 
 export interface MeshLab {
   readonly config: MeshConfig;
@@ -35,6 +36,7 @@ export interface MeshLab {
 export async function startMeshLab(
   topology: Topology,
   deliver: (message: OutboundMessage) => Promise<void>,
+  delay?: InjectedDelay,
 ): Promise<MeshLab> {
   const { text } = await shopMesh(topology, true);
   const { mesh, faults } = validateMesh('mesh.yaml', text, () => 'password', '');
@@ -46,15 +48,20 @@ export async function startMeshLab(
   for (const { name, address } of config.workloads) {
     const heads: IncomingHttpHeaders[] = [];
     received.set(name, heads);
-    const application = startApplication(name, outboundOf(config, name), heads);
+    const application = startApplication(name, outboundOf(config, name), heads, delay);
     application.listen(Number(address.split(':')[1]), '127.0.0.1');
     await once(application, 'listening');
     applications.push(application);
   }
+  const { inbound } = config.sidecars
+    .flatMap(({ serves }) => serves)
+    .find(({ workload }) => workload === DELAYED_WORKLOAD)!;
+  await delay?.start(inbound!.port);
   const proxies: Proxy[] = [];
   for (const { name } of [...config.gateways, ...config.sidecars]) {
+    const part = proxyPart(mesh, name);
     const proxy = createProxy({
-      part: proxyPart(mesh, name),
+      part: delay?.wired(part, inbound!.port) ?? part,
       exporter: { name: 'lab', concurrency: 1, send: deliver, close: () => Promise.resolve() },
       log: silentLog,
       deadlines,
@@ -72,6 +79,7 @@ export async function startMeshLab(
       await new Promise((resolve) => setImmediate(resolve));
       deadlines.advance(DEFAULT_LIMITS.drainIdleTimeoutMs);
       await stopped;
+      delay?.stop();
       for (const application of applications) {
         application.closeAllConnections();
         application.close();
@@ -81,7 +89,12 @@ export async function startMeshLab(
 }
 
 /** Makes the calls of the shop's operation, hands the trace on as it came, and answers. */
-function startApplication(name: string, outbound: string, heads: IncomingHttpHeaders[]): Server {
+function startApplication(
+  name: string,
+  outbound: string,
+  heads: IncomingHttpHeaders[],
+  delay: InjectedDelay | undefined,
+): Server {
   return createServer((req, res) => {
     heads.push(req.headers);
     req.resume();
@@ -89,6 +102,7 @@ function startApplication(name: string, outbound: string, heads: IncomingHttpHea
     const { traceparent } = req.headers;
     const headers = traceparent === undefined ? {} : { traceparent: String(traceparent) };
     void (async () => {
+      await delay?.atWork(name);
       for (const stage of stagesOf(name, req.method!, path)) {
         await Promise.all(stage.map((one) => call(outbound, one, headers)));
       }
