@@ -39,6 +39,52 @@ describe('A gateway of two workers', function () {
     assert.deepEqual(await readdir(lab.stateFolder), []);
   });
 
+  it('answers on the admin address for both workers, and counts those that died and the reloads', async () => {
+    const agent = new http.Agent({ keepAlive: false });
+    for (let i = 0; i < 4; i++) await lab.get('/a', agent);
+    const metrics = async (): Promise<string> => (await lab.admin('/metrics')).text();
+    const before = await metrics();
+    for (const worker of [0, 1]) {
+      assert.match(
+        before,
+        new RegExp(`^azimuth_worker_up\\{azimuth_worker="${worker}"\\} 1$`, 'm'),
+      );
+      assert.match(before, new RegExp(`^azimuth_hops_finished_total\\{azimuth_worker="${worker}"\\} 2$`, 'm')); // prettier-ignore
+    }
+    assert.match(before, /^azimuth_workers_died_total 0$/m);
+    assert.match(before, /^azimuth_workers_refused_connections_total 0$/m);
+    interface Page {
+      readonly workers: readonly { readonly worker: number; readonly generation?: number }[];
+    }
+    for (const page of ['/ledger', '/clusters', '/config']) {
+      const { workers } = await lab.adminJson<Page>(page);
+      assert.deepEqual(workers.map(({ worker }) => worker), [0, 1], page); // prettier-ignore
+    }
+    const response = await lab.admin('/hops');
+    const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+    const shown = new Set<string>();
+    let text = '';
+    while (shown.size < 2) {
+      await lab.get('/a', agent);
+      text += (await reader.read()).value ?? '';
+      for (const [, worker] of text.matchAll(/"worker":(\d)/g)) shown.add(worker!);
+    }
+    await reader.cancel();
+
+    await lab.changeMesh((mesh) => mesh.replace('{rest}', '{name}'));
+    lab.gateway.kill('SIGHUP');
+    await until(async () => (await lab.adminJson<ConfigJson>('/config')).generation === 2);
+    await lab.changeMesh((mesh) => mesh.replace('to: web', 'to: nobody'));
+    lab.gateway.kill('SIGHUP');
+    process.kill((await lab.workers())[0]!.pid, 'SIGKILL');
+    await until(async () => {
+      const now = await metrics();
+      const applied = /^azimuth_config_reloads_total\{outcome="applied"\} 1$/m.test(now);
+      const refused = /^azimuth_config_reloads_total\{outcome="refused"\} [1-9]/m.test(now);
+      return applied && refused && /^azimuth_workers_died_total 1$/m.test(now);
+    });
+  });
+
   it('replaces a worker that is killed, and states its end with its last counters', async () => {
     const agent = new http.Agent({ keepAlive: false });
     for (let i = 0; i < 10; i++) await lab.get('/a', agent);
