@@ -10,6 +10,7 @@ import {
   ClickHouseError,
   ClickHouseLogLevel,
   createClient,
+  parseError,
   type ClickHouseSettings,
   type DataFormat,
 } from '@clickhouse/client';
@@ -163,8 +164,10 @@ export function createStoreClient(settings: StoreClientSettings): StoreClient {
                 },
               }),
         });
-        // An unread answer would hold the connection.
-        await consumeText(result.stream);
+        // An INSERT answers nothing. A server that fails after it sent its headers, because the answer
+        // was late, has only the body left to say so: what stands there is an exception, not a row.
+        const answer = await consumeText(result.stream);
+        if (answer.trim() !== '') throw parseError(answer);
       }),
     inDatabase: (database) => createStoreClient({ ...settings, database }),
     async ping() {

@@ -81,6 +81,24 @@ describe('StoreClient', () => {
     assert.equal(body, block.toString('latin1'));
   });
 
+  it('takes no 200 for stored that has an exception inside', async () => {
+    const insert = (): Promise<void> => client.insertNative('spans', Buffer.from([0]));
+    for (const [body, code] of [
+      ['Code: 241. DB::Exception: Memory limit. (MEMORY_LIMIT_EXCEEDED)\n', 'AZ_STORE_UNAVAILABLE'],
+      ['Code: 27. DB::Exception: no. (CANNOT_PARSE_INPUT_ASSERTION_FAILED)\n', 'AZ_STORE_REFUSED'],
+      [
+        '\r\n__exception__\r\nabcdefghijklmnop\r\nCode: 252. DB::Exception: Too many parts. (TOO_MANY_PARTS)\n81 abcdefghijklmnop\r\n__exception__\r\n',
+        'AZ_STORE_UNAVAILABLE',
+      ],
+      ['<html>a proxy that means well</html>', 'AZ_STORE_UNAVAILABLE'],
+    ] as const) {
+      answer = { status: 200, body };
+      await assert.rejects(insert(), { code });
+    }
+    answer = { status: 200, body: '' };
+    await insert();
+  });
+
   it('never throws from ping', async () => {
     answer = { status: 500, body: 'Code: 1. DB::Exception: no. (NAME)' };
     assert.equal(await client.ping(), false);
