@@ -1,6 +1,7 @@
 /**
  * One real Apache Kafka on this machine, for the demo (`--transport kafka`) and for the tests: a
- * single KRaft broker from Maven Central's jars, in a folder of its own, without Docker.
+ * KRaft broker from Maven Central's jars, in a folder of its own, without Docker; alone, or one of
+ * several that make a cluster.
  *
  *   jars (once, 43 MB, .azimuth/kafka-libs) -> format the folder (first start) -> start -> ready
  *
@@ -19,7 +20,7 @@ import { listTopics } from '../transport/kafka/kafka-topics.ts';
 
 /** Version of the jars; the measurements of the Kafka discipline were made with it. */
 const KAFKA_VERSION = '4.4.0';
-/** Any 22 characters of base64url: the id of a cluster of one. */
+/** Any 22 characters of base64url: the id of the cluster. */
 const CLUSTER_ID = '4L6g3nShT-eMCtK--X86sw';
 /** A fresh broker opens its port after 2 s; one that was killed waits up to 14 s for its old session. */
 const READY_WITHIN_MS = 60_000;
@@ -29,10 +30,21 @@ export interface KafkaSettings {
   readonly dir?: string;
   /** Client port; default: a free one. */
   readonly port?: number;
+  /** Port that clients are told to use instead of `port`: that of something in between. */
+  readonly advertisedPort?: number;
+  /** Which of several brokers it is; default: the only one. All must be started at once. */
+  readonly member?: ClusterMember;
   /** A second listener over TLS, with client certificates and SASL, beside the plain one. */
   readonly secure?: KafkaSecurity;
   /** Folder for the jars; default: $AZIMUTH_KAFKA_LIBS, else .azimuth/kafka-libs of the project. */
   readonly libs?: string;
+}
+
+export interface ClusterMember {
+  /** 1.. */
+  readonly id: number;
+  /** Port of each member's controller, that of member 1 first. */
+  readonly controllerPorts: readonly number[];
 }
 
 export interface KafkaSecurity {
@@ -89,10 +101,9 @@ export async function startKafka(settings: KafkaSettings = {}): Promise<RunningK
   const config = join(dir, 'server.properties');
   const { secure } = settings;
   const securePort = secure === undefined ? undefined : await freePort();
-  await writeFile(
-    config,
-    properties(join(dir, 'data'), port, await freePort(), secure, securePort),
-  );
+  const member = settings.member ?? { id: 1, controllerPorts: [await freePort()] };
+  const ports = { port, advertisedPort: settings.advertisedPort ?? port, securePort };
+  await writeFile(config, properties(join(dir, 'data'), ports, member, secure));
   const java = (...args: string[]): string[] => [
     '-Xms64m',
     '-Xmx256m',
@@ -109,7 +120,7 @@ export async function startKafka(settings: KafkaSettings = {}): Promise<RunningK
   ];
   const logFile = join(dir, 'broker.log');
   if (!existsSync(join(dir, 'data', 'meta.properties'))) {
-    const format = ['format', '--standalone', '-t', CLUSTER_ID, '-c', config];
+    const format = ['format', ...quorumOf(member), '-t', CLUSTER_ID, '-c', config];
     for (const mechanism of secure === undefined ? [] : SCRAM) {
       const { user, password } = secure!;
       format.push('--add-scram', `${mechanism}=[name=${user},password=${password}]`);
@@ -154,7 +165,8 @@ export async function startKafka(settings: KafkaSettings = {}): Promise<RunningK
     kill9: () => end('SIGKILL'),
     halt: () => end('SIGTERM'),
     async stop() {
-      await end('SIGTERM');
+      // The last members of a cluster would wait for a quorum for ever.
+      await end(settings.member === undefined ? 'SIGTERM' : 'SIGKILL');
       process.off('exit', killAtExit);
       if (settings.dir === undefined) await rm(dir, { recursive: true, force: true });
     },
@@ -206,32 +218,46 @@ const POM = `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.
 
 const SCRAM = ['SCRAM-SHA-256', 'SCRAM-SHA-512'];
 
+/** Who votes, as the format command wants it. */
+function quorumOf({ controllerPorts }: ClusterMember): string[] {
+  if (controllerPorts.length === 1) return ['--standalone'];
+  // Each member's folder has an id of its own.
+  const voters = controllerPorts.map(
+    (port, i) => `${i + 1}@127.0.0.1:${port}:${CLUSTER_ID.slice(0, -2)}${i + 1}w`,
+  );
+  return ['--initial-controllers', voters.join(',')];
+}
+
 function properties(
   dataDir: string,
-  port: number,
-  controllerPort: number,
+  ports: { port: number; advertisedPort: number; securePort: number | undefined },
+  { id, controllerPorts }: ClusterMember,
   secure: KafkaSecurity | undefined,
-  securePort: number | undefined,
 ): string {
+  const { port, advertisedPort, securePort } = ports;
   const secureListener = securePort === undefined ? '' : `,SASL_SSL://127.0.0.1:${securePort}`;
-  const listeners = `PLAINTEXT://127.0.0.1:${port}${secureListener},CONTROLLER://127.0.0.1:${controllerPort}`;
+  const others = `${secureListener},CONTROLLER://127.0.0.1:${controllerPorts[id - 1]}`;
+  const replicas = controllerPorts.length;
+  // Of three replicas two must have a message before it is acknowledged: one broker may die.
+  const inSync = Math.ceil(replicas / 2);
   return `process.roles=broker,controller
-node.id=1
-controller.quorum.bootstrap.servers=127.0.0.1:${controllerPort}
-listeners=${listeners}
-advertised.listeners=${listeners}
+node.id=${id}
+controller.quorum.bootstrap.servers=${controllerPorts.map((p) => `127.0.0.1:${p}`).join(',')}
+listeners=PLAINTEXT://127.0.0.1:${port}${others}
+advertised.listeners=PLAINTEXT://127.0.0.1:${advertisedPort}${others}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT
 log.dirs=${dataDir}
 auto.create.topics.enable=false
-offsets.topic.replication.factor=1
+min.insync.replicas=${inSync}
+offsets.topic.replication.factor=${replicas}
 offsets.topic.num.partitions=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor=${replicas}
+transaction.state.log.min.isr=${inSync}
 transaction.state.log.num.partitions=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.replication.factor=${replicas}
+share.coordinator.state.topic.min.isr=${inSync}
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 broker.session.timeout.ms=3000

@@ -31,6 +31,8 @@ export interface Processes {
   stop(names: readonly string[]): Promise<void>;
   /** kill -9, and no complaint about it. */
   kill(name: string): Promise<void>;
+  /** Process id while it runs. */
+  pid(name: string): number | undefined;
   /** Rejects when a process ended that nobody stopped. */
   readonly failure: Promise<never>;
 }
@@ -137,6 +139,7 @@ export function createProcesses(settings: {
       );
       writePids();
     },
+    pid: (name) => children.get(name)?.process.pid,
     async kill(name) {
       const child = children.get(name);
       if (child === undefined) return;
