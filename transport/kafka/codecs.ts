@@ -23,6 +23,11 @@ const { CompressionCodecs, CompressionTypes } = kafkajs;
  * twentieth at best; what inflates to more than this is an attack or a mistake.
  */
 const INFLATED_BYTES_MAX = 64 * 1024 * 1024;
+/**
+ * A usual batch inflates in one piece. With Node's 16 KiB each piece is a trip to the thread pool and
+ * back: more than twice the CPU (measured: 1.6 us a span of ours with 16 KiB, 0.7 with 256).
+ */
+const INFLATE_PIECE_BYTES = 256 * 1024;
 
 /** Most records that stand in for one batch that cannot be inflated; a batch holds 1 in practice. */
 const STAND_IN_RECORDS = 65_536;
@@ -93,7 +98,7 @@ export function createCodecs(log: Log): ReadonlyMap<number, Codec> {
     },
     decompress: bounded(name, inflate),
   });
-  const limit = { maxOutputLength: INFLATED_BYTES_MAX };
+  const limit = { maxOutputLength: INFLATED_BYTES_MAX, chunkSize: INFLATE_PIECE_BYTES };
   return new Map<number, Codec>([
     [CompressionTypes.GZIP, bothWays('gzip', (input) => inflateGzip(input, limit))],
     [CompressionTypes.Snappy, readOnly('snappy', (input) => readSnappy(input))],
