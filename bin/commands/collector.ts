@@ -3,6 +3,7 @@
  * is the mesh's transport) and stores them in ClickHouse.
  */
 import { parseArgs } from 'node:util';
+import { setFlagsFromString } from 'node:v8';
 import { createCollector } from '../../collector/process.ts';
 import { collectorPart } from '../../mesh/parts.ts';
 import { runUntilSignal } from '../../runtime/lifecycle.ts';
@@ -46,9 +47,19 @@ Examples:
       process.stdout.write(`ok: collector, ${sources}, store ${store.url}\n`);
       return 0;
     }
+    collectByAllMemory();
     const log = createLog({ fields: { process: 'collector' } });
     const collector = createCollector(part, log);
     log.info('collector', { sources, store: store.url });
     return runUntilSignal(collector.lifecycle, log, () => collector.unhealthy());
   },
 };
+
+/**
+ * Messages and blocks lie outside of V8's heap, which is small here (some 20 MB) and hardly changes.
+ * Left alone, V8 marks all of it again for every few dozen megabytes of such buffers: a third of the
+ * CPU of a busy collector (measured: 45 to 65 times for 600,000 spans; so 8 times, in no more memory).
+ */
+function collectByAllMemory(): void {
+  setFlagsFromString('--external-memory-accounted-in-global-limit');
+}
