@@ -72,9 +72,13 @@ export interface KafkaConsumerSettings extends KafkaAccess {
 const HEARTBEAT_MS = { most: 3_000, ofSession: 1 / 3 } as const;
 /** How long a fetch waits for a first byte: the latency of stop and of resuming a pause. */
 const FETCH_WAIT_MS = 500;
-/** For one partition: a whole record batch comes in any case. Telemetry inflates up to twentyfold. */
-const FETCH_BYTES_PER_PARTITION = 1024 * 1024;
-const FETCH_BYTES = 4 * 1024 * 1024;
+/**
+ * For one partition: a whole record batch comes in any case. Telemetry inflates up to twentyfold.
+ * The next fetch waits for what came with this one to be stored, so that less made small inserts of
+ * a topic that is not compressed: 126 instead of 57 for 600,000 spans, and a fifth more CPU.
+ */
+const FETCH_BYTES_PER_PARTITION = 2 * 1024 * 1024;
+const FETCH_BYTES = 8 * 1024 * 1024;
 /** Partitions in hand at once: enough that an insert of the store fills from all of them. */
 const PARTITIONS_AT_ONCE = 32;
 
