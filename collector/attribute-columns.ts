@@ -4,13 +4,14 @@
  * Spans of one writer carry their attributes in one order, and most values are constants of a
  * process. Hence, per position in the list: (1) the whole KeyValue is compared with the last one
  * seen there, and a match is one store into the column; (2) else the key seen last at this position
- * is tried before the key table. Together a quarter of the decoding time (measured).
+ * is tried before the key table. Together a quarter of the decoding time (measured). Attributes of
+ * others, which go to the Map, profit alike: their key is known by its entry, their text is copied.
  *
  * Does not drop anything: what has no column, or does not fit it exactly, goes to the Map.
  */
 import { AttributeView, readAttribute, VALUE } from '../telemetry/otlp-reader.ts';
 import type { WireCursor } from '../telemetry/protobuf.ts';
-import { sameBytes } from '../store/native/column.ts';
+import { sameBytes, sourceOf } from '../store/native/column.ts';
 import { Dictionary } from '../store/native/dictionary.ts';
 import type { NumberColumn } from '../store/native/fixed-columns.ts';
 import { EnumColumn, Uint64Column } from '../store/native/fixed-columns.ts';
@@ -57,8 +58,12 @@ export class AttributeColumns {
   readonly #memoColumn: (MemoColumn | undefined)[] = new Array<undefined>(POSITIONS);
   readonly #memoValue = new Uint32Array(POSITIONS);
   readonly #memoMisses = new Uint32Array(POSITIONS);
-  readonly #memory = Buffer.alloc(POSITIONS * REMEMBERED_BYTES);
-  readonly #memoryView = new DataView(this.#memory.buffer, this.#memory.byteOffset);
+  readonly #memory = sourceOf(new Uint8Array(POSITIONS * REMEMBERED_BYTES));
+  /** Where the text of an attribute without a column lies in `#memory`. */
+  readonly #memoTextStart = new Uint32Array(POSITIONS);
+  readonly #memoTextEnd = new Uint32Array(POSITIONS);
+  /** Key without a column that was seen last, as an entry of the Map's keys; 0 = none. */
+  readonly #expectedExtra = new Uint32Array(POSITIONS);
 
   /** Range of the packed hop of the span being read; start < 0 without one. */
   packedStart = -1;
@@ -78,6 +83,7 @@ export class AttributeColumns {
   /** Must be called when the columns were cleared: remembered dictionary entries are gone. */
   forget(): void {
     this.#memoBytes.fill(-1);
+    this.#expectedExtra.fill(0);
   }
 
   /** Call before the attributes of a span. */
@@ -91,14 +97,19 @@ export class AttributeColumns {
     const bytes = end - start;
     if (
       this.#memoBytes[position] === bytes &&
-      sameBytes(cursor.view, start, this.#memoryView, position * REMEMBERED_BYTES, bytes)
+      sameBytes(cursor.view, start, this.#memory.view, position * REMEMBERED_BYTES, bytes)
     ) {
       this.#memoMisses[position] = 0;
-      this.#memoColumn[position]!.set(row, this.#memoValue[position]!);
+      this.#setRemembered(row, position);
       return;
     }
     const attribute = this.#attribute;
     readAttribute(cursor, start, end, attribute);
+    if (this.#isExpectedExtra(cursor, position)) {
+      this.#toExtras(row, cursor, this.#expectedExtra[position]!);
+      this.#rememberExtra(position, cursor, start, bytes);
+      return;
+    }
     const entry = this.#entryOf(cursor, position);
     const column = this.#columns[entry];
     if (column !== undefined) {
@@ -111,7 +122,29 @@ export class AttributeColumns {
       this.packedEnd = attribute.valueEnd;
       return;
     }
-    this.#toExtras(row, cursor);
+    const key = this.#extras.keys.dictionary.put(cursor, attribute.keyStart, attribute.keyEnd);
+    if (entry === 0) this.#expectedExtra[position] = key;
+    this.#toExtras(row, cursor, key);
+  }
+
+  #setRemembered(row: number, position: number): void {
+    const column = this.#memoColumn[position];
+    const value = this.#memoValue[position]!;
+    if (column !== undefined) {
+      column.set(row, value);
+      return;
+    }
+    const extras = this.#extras;
+    const index = extras.append(row);
+    extras.keys.set(index, value);
+    const from = this.#memoTextStart[position]!;
+    extras.values.setBytes(index, this.#memory, from, this.#memoTextEnd[position]!);
+  }
+
+  #isExpectedExtra(cursor: WireCursor, position: number): boolean {
+    const expected = this.#expectedExtra[position]!;
+    const { keyStart, keyEnd } = this.#attribute;
+    return expected !== 0 && this.#extras.keys.dictionary.is(expected, cursor, keyStart, keyEnd);
   }
 
   #entryOf(cursor: WireCursor, position: number): number {
@@ -156,21 +189,37 @@ export class AttributeColumns {
     start: number,
     bytes: number,
   ): void {
-    if (bytes > REMEMBERED_BYTES) return;
     if (column instanceof TextColumn || column instanceof Uint64Column) return;
-    const misses = ++this.#memoMisses[position]!;
-    if (misses > MISSES_MAX && misses % 64 !== 0) return;
-    cursor.bytes.copy(this.#memory, position * REMEMBERED_BYTES, start, start + bytes);
-    this.#memoBytes[position] = bytes;
+    if (!this.#copyToMemory(position, cursor, start, bytes)) return;
     this.#memoColumn[position] = column;
     this.#memoValue[position] = column.at(row);
   }
 
-  #toExtras(row: number, cursor: WireCursor): void {
+  /** The same for an attribute without a column, if its value is a text. */
+  #rememberExtra(position: number, cursor: WireCursor, start: number, bytes: number): void {
+    const { type, valueStart, valueEnd } = this.#attribute;
+    if (type !== VALUE.string || !this.#copyToMemory(position, cursor, start, bytes)) return;
+    const moved = position * REMEMBERED_BYTES - start;
+    this.#memoColumn[position] = undefined;
+    this.#memoValue[position] = this.#expectedExtra[position]!;
+    this.#memoTextStart[position] = valueStart + moved;
+    this.#memoTextEnd[position] = valueEnd + moved;
+  }
+
+  /** False when the KeyValue is not to be remembered: too long, or always another one. */
+  #copyToMemory(position: number, cursor: WireCursor, start: number, bytes: number): boolean {
+    if (bytes > REMEMBERED_BYTES) return false;
+    const misses = ++this.#memoMisses[position]!;
+    if (misses > MISSES_MAX && misses % 64 !== 0) return false;
+    cursor.bytes.copy(this.#memory.bytes, position * REMEMBERED_BYTES, start, start + bytes);
+    this.#memoBytes[position] = bytes;
+    return true;
+  }
+
+  #toExtras(row: number, cursor: WireCursor, key: number): void {
     const extras = this.#extras;
-    const { keyStart, keyEnd } = this.#attribute;
     const index = extras.append(row);
-    extras.keys.setBytes(index, cursor, keyStart, keyEnd);
+    extras.keys.set(index, key);
     setValueText(extras.values, index, cursor, this.#attribute);
   }
 }

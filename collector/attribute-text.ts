@@ -23,6 +23,7 @@ export function setValueText(
   view: AttributeView,
 ): void {
   if (view.type === VALUE.string) column.setBytes(row, cursor, view.valueStart, view.valueEnd);
+  else if (view.type === VALUE.int && view.high === 0) column.setUint32(row, view.low);
   else column.setText(row, valueText(cursor, view));
 }
 

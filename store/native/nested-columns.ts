@@ -9,7 +9,7 @@
  * In a block come first all serialization prefixes, then the cumulative ends of the rows as UInt64,
  * then the values (nothing more when there are none). Rows are filled in order, never a past one.
  */
-import { grownCapacity, INITIAL_ROWS, writeUint64, type Column } from './column.ts';
+import { grownCapacity, INITIAL_ROWS, type Column } from './column.ts';
 import { DictionaryColumn, TextColumn } from './text-columns.ts';
 import type { Uint64Column } from './fixed-columns.ts';
 
@@ -69,11 +69,12 @@ abstract class CountedColumn implements Column {
     return at;
   }
   writeRows(out: Buffer, at: number, rows: number): number {
+    // Low and high word of each; more than 2^32 elements do not fit into a block.
+    const ends = new Uint32Array(2 * rows);
     let end = 0;
-    for (let row = 0; row < rows; row++) {
-      end += this.#counts[row]!;
-      at = writeUint64(out, at, end);
-    }
+    for (let row = 0; row < rows; row++) ends[2 * row] = end += this.#counts[row]!;
+    out.set(new Uint8Array(ends.buffer), at);
+    at += ends.byteLength;
     if (end === 0) return at;
     for (const child of this.#children) at = child.writeRows(out, at, end);
     return at;

@@ -17,6 +17,7 @@ import { Dictionary } from './dictionary.ts';
 
 /** Version of the LowCardinality serialization, its prefix in a block. */
 const SHARED_DICTIONARIES = 1;
+const DIGIT_0 = 0x30;
 
 export class DictionaryColumn implements Column {
   readonly name: string;
@@ -93,11 +94,7 @@ export class TextColumn implements Column {
     const bytes = end - start;
     this.#lengths[row] = bytes;
     if (bytes === 0) return;
-    if (this.#used + bytes > this.#bytes.length) {
-      const larger = Buffer.allocUnsafe(2 * this.#bytes.length + bytes);
-      this.#bytes.copy(larger, 0, 0, this.#used);
-      this.#bytes = larger;
-    }
+    this.#room(bytes);
     const from = source.bytes;
     const to = this.#bytes;
     this.#starts[row] = this.#used;
@@ -122,6 +119,31 @@ export class TextColumn implements Column {
   setText(row: number, text: string): void {
     const source = sourceOf(Buffer.from(text));
     this.setBytes(row, source, 0, source.bytes.length);
+  }
+
+  /** A whole number from 0 to 2^32 - 1 in decimal digits, without making a string of it. */
+  setUint32(row: number, value: number): void {
+    let digits = 1;
+    for (let power = 10; value >= power; power *= 10) digits++;
+    this.#room(digits);
+    const to = this.#bytes;
+    let rest = value;
+    for (let at = this.#used + digits - 1; at >= this.#used; at--) {
+      const shorter = Math.floor(rest / 10);
+      to[at] = DIGIT_0 + rest - 10 * shorter;
+      rest = shorter;
+    }
+    this.#starts[row] = this.#used;
+    this.#lengths[row] = digits;
+    this.#used += digits;
+  }
+
+  /** Makes room for `bytes` more. */
+  #room(bytes: number): void {
+    if (this.#used + bytes <= this.#bytes.length) return;
+    const larger = Buffer.allocUnsafe(2 * this.#bytes.length + bytes);
+    this.#bytes.copy(larger, 0, 0, this.#used);
+    this.#bytes = larger;
   }
 
   reserve(rows: number): void {

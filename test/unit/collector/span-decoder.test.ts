@@ -6,6 +6,7 @@ import { EDGE_CLASSES, PROXY_ROLES, PROXY_SIDES } from '../../../telemetry/edge-
 import { OtlpError } from '../../../telemetry/protobuf.ts';
 import { descending, generateMessages, type ExpectedRow } from '../../helpers/generated-spans.ts';
 import { readNativeBlock, type NativeBlock } from '../../helpers/native-block.ts';
+import { TRACES } from '../../helpers/otlp-oracle.ts';
 import { seededRandom } from '../../helpers/prng.ts';
 
 const NOW_MS = Date.UTC(2026, 0, 10, 12);
@@ -51,6 +52,18 @@ function assertRows(block: NativeBlock, rows: readonly ExpectedRow[]): void {
       assert.deepEqual(cell(block, column, row, value), value, `row ${row}, ${column}`);
     }
   });
+}
+
+/** One span with these attributes, encoded by an independent implementation. */
+function spanWith(attributes: readonly (readonly [string, object])[]): Buffer {
+  const span = {
+    traceId: Buffer.alloc(16, 1),
+    spanId: Buffer.alloc(8, 2),
+    startTimeUnixNano: String(START_NS),
+    attributes: attributes.map(([key, value]) => ({ key, value })),
+  };
+  const message = TRACES.fromObject({ resourceSpans: [{ scopeSpans: [{ spans: [span] }] }] });
+  return Buffer.from(TRACES.encode(message).finish());
 }
 
 describe('SpanDecoder', () => {
@@ -101,6 +114,44 @@ describe('SpanDecoder', () => {
       table.clear();
       decoder.forget();
       assert.equal(table.rows, 0);
+    }
+  });
+
+  it('keeps attributes without a column apart, however long they stay the same at one place', () => {
+    const message = (n: number): Buffer =>
+      spanWith([
+        ['constant', { stringValue: 'always' }],
+        ['now and then', { stringValue: n % 7 === 6 ? 'other' : 'usual' }],
+        [n % 5 === 4 ? 'another key' : 'a key', { stringValue: 'same text' }],
+        ['changing type', n % 3 === 2 ? { stringValue: '42' } : { intValue: '42' }],
+        ['counts', { intValue: String(n) }],
+        // A name that has a column, with a value that its column cannot hold.
+        ['server.address', { intValue: '7' }],
+        ['long', { stringValue: 'x'.repeat(90 + (n % 3)) }],
+      ]);
+    const table = new SpansTable();
+    const decoder = new SpanDecoder(table);
+    for (let round = 0; round < 2; round++) {
+      for (let n = 0; n < 70; n++) {
+        table.mark();
+        assert.throws(() => decoder.decode(message(n).subarray(0, -1), SOURCE, window), OtlpError);
+        table.rollback();
+        decoder.decode(message(n), SOURCE, window);
+      }
+      const expected = Array.from({ length: 70 }, (_, n) => ({
+        SpanAttributes: {
+          constant: 'always',
+          'now and then': n % 7 === 6 ? 'other' : 'usual',
+          [n % 5 === 4 ? 'another key' : 'a key']: 'same text',
+          'changing type': '42',
+          counts: String(n),
+          'server.address': '7',
+          long: 'x'.repeat(90 + (n % 3)),
+        },
+      }));
+      assertRows(readNativeBlock(table.block()), expected);
+      table.clear();
+      decoder.forget();
     }
   });
 

@@ -64,6 +64,29 @@ describe('Columns', () => {
     assert.deepEqual(values(table, 'N'), numbers.map(BigInt));
   });
 
+  it('write whole numbers as the text that String() makes of them', () => {
+    const text = new TextColumn('T');
+    const table = new Table('t', [text]);
+    const numbers = [
+      0,
+      1,
+      9,
+      10,
+      99,
+      100,
+      65_535,
+      999_999_999,
+      1_000_000_000,
+      2 ** 31,
+      2 ** 32 - 1,
+    ];
+    for (const number of numbers) {
+      text.setUint32(table.openRow(), number);
+      table.finishRow();
+    }
+    assert.deepEqual(values(table, 'T'), numbers.map(String));
+  });
+
   it('refuse text that is not UTF-8, also behind a valid beginning', () => {
     const bad = sourceOf(Buffer.concat([Buffer.alloc(100, 'x'), Buffer.from([0xc3, 0x28])]));
     for (const column of [new DictionaryColumn('D'), new TextColumn('T')]) {
