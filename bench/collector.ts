@@ -3,7 +3,7 @@
  * ClickHouse), in one run on the same topics and the same store.
  *
  *   speed   two topics, (a) our packed hops, (b) spans of others with 26 attributes, into a store
- *           that only swallows: CPU per span, spans a second on one core; then (a) into a real one
+ *           that only swallows: CPU per span, spans a second on one core
  *   memory  the same topic before a store that takes 10,000 rows a second
  *   kills   live spans, five times kill -9: rows lost, counted twice, standstill after each
  *
@@ -24,6 +24,7 @@ import {
   fillTopic,
   measureMemory,
   measureSpeed,
+  measureStartUp,
   PASSWORD,
   startBroker,
   startStore,
@@ -113,13 +114,18 @@ const medianOf = (list: readonly Speed[], pick: (speed: Speed) => number): numbe
 
 if (parts.includes('speed')) {
   rows.push(['into a store that swallows', 'CPU us/span', 'spans/s', 'peak MiB']);
+  say('what starting costs');
+  const [{ messages }] = TOPICS;
+  await fillTopic({ brokers, topic: 'empty', messages, spans: 0, compression: 'none' });
+  const ownStartUs = await measureStartUp(ours('empty'));
+  const peerStartUs = hasPeer ? await measureStartUp(theirs('empty', 'fast')) : 0;
   for (const { topic, what } of TOPICS) {
     const own: Speed[] = [];
     const peer: Speed[] = [];
     for (let round = 1; round <= rounds; round++) {
       say(`${what}, round ${round} of ${rounds}`);
-      own.push(await measureSpeed(ours(topic), spans));
-      if (hasPeer) peer.push(await measureSpeed(theirs(topic, 'fast'), spans));
+      own.push(await measureSpeed(ours(topic), spans, ownStartUs));
+      if (hasPeer) peer.push(await measureSpeed(theirs(topic, 'fast'), spans, peerStartUs));
     }
     const cells = (name: string, list: readonly Speed[]): string[] => [
       `${what}, ${name}`,
