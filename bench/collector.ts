@@ -159,8 +159,10 @@ if (parts.includes('memory')) {
       ? [['Collector', await measureMemory(theirs('packed', 'fast'), rate, seconds)] as const]
       : []),
   ];
-  for (const [name, { peakMib, spans: stored }] of measured)
+  for (const [name, { peakMib, spans: stored }] of measured) {
+    say(`${name}: at most ${peakMib.toFixed(0)} MiB`);
     rows.push([name, '', String(stored), peakMib.toFixed(0)]);
+  }
   json['slow_store_mib'] = measured[0]![1].peakMib;
   json['slow_store_mib_collector'] = measured[1]?.[1].peakMib ?? null;
 }

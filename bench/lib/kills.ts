@@ -136,7 +136,10 @@ function live(
 
 async function untilQuiet(fronts: readonly Front[]): Promise<void> {
   const sum = (): number => fronts.reduce((total, front) => total + front.rows(), 0);
-  for (let seen = -1, movedMs = Date.now(); Date.now() - movedMs < QUIET_MS; await sleep(200)) {
+  let seen = -1;
+  let movedMs = Date.now();
+  while (Date.now() - movedMs < QUIET_MS) {
+    await sleep(200);
     if (sum() === seen) continue;
     seen = sum();
     movedMs = Date.now();

@@ -131,7 +131,13 @@ function forward(query: string, rows: Buffer, also: URLSearchParams): Promise<[n
       passed.set(name, value);
   return new Promise((resolve, reject) => {
     const sent = request(
-      { host: '127.0.0.1', port, method: 'POST', path: `/?${passed}`, auth: `${user}:${password}` },
+      {
+        host: '127.0.0.1',
+        port,
+        method: 'POST',
+        path: `/?${passed.toString()}`,
+        auth: `${user}:${password}`,
+      },
       (answer) => {
         const chunks: Buffer[] = [];
         answer.on('data', (chunk: Buffer) => chunks.push(chunk));
