@@ -45,6 +45,8 @@ export interface DataPlaneSettings {
   readonly deadlines?: Deadlines;
   /** Folder of the counter files; left out: none is written, and no ended boot is looked for. */
   readonly stateFolder?: string | undefined;
+  /** See RecorderSettings. Only bench/ gives it. */
+  readonly unrecorded?: boolean;
 }
 
 interface OpenListener {
@@ -120,6 +122,7 @@ export class DataPlane {
       takeLoopDelayMs: () => this.deadlines.takeLateMaxMs(),
       onStatement: (ledger, unixNs) => this.#counterFile?.write(ledger, unixNs),
       onLedger: (ledger) => this.#spool?.keepLedger(ledger),
+      unrecorded: settings.unrecorded ?? false,
     });
     this.#shared = {
       limits: this.limits,

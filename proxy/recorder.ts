@@ -40,6 +40,8 @@ export interface RecorderSettings {
   /** Sees each ledger that is sent. */
   readonly onLedger?: (ledger: Ledger) => void;
   readonly clock?: Clock;
+  /** Hops are numbered and counted, but neither written nor sent: for measuring what that costs. */
+  readonly unrecorded?: boolean;
 }
 
 /** An encoded shape that knows whose its hops are and where they are counted. */
@@ -106,6 +108,7 @@ export class Recorder {
   record(shape: RecordedShape, record: HopRecord): void {
     record.seq = ++this.#seq;
     this.#attempts += record.attemptCount;
+    if (this.#settings.unrecorded === true) return;
     this.#writer.write(shape.lane, shape, record);
     this.metrics.observe(shape.row, record);
     if (this.feed.listening) this.feed.offer(shape.shape, record);
