@@ -77,6 +77,8 @@ const server = http.createServer((request, response) => {
       body: method === 'GET' || method === 'HEAD' ? null : request,
     },
     {
+      // Nothing to do, but undici takes a handler without it for one of its old kind.
+      onRequestStart: () => undefined,
       onResponseStart: (_, statusCode, answerHeaders) => {
         status = statusCode;
         delete answerHeaders['connection'];
