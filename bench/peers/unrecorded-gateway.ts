@@ -13,6 +13,6 @@ import { createOtlpHttpExporter } from '../../transport/otlp-http-exporter.ts';
 const [file = '', name = ''] = process.argv.slice(2);
 const part = proxyPart(loadMesh(file), name, 'gateway');
 const log = createLog({ fields: { process: 'gateway', name } });
-const exporter = createOtlpHttpExporter({ endpoint: part.telemetry.otlp_endpoint });
+const exporter = createOtlpHttpExporter({ endpoint: part.telemetry.otlp.endpoint });
 const proxy = createProxy({ part, exporter, log, unrecorded: true });
 process.exitCode = await runUntilSignal(new Lifecycle(log).add(proxy), log);
