@@ -107,16 +107,6 @@ for (const peer of peers) {
 }
 const traced = subjects.filter((s) => s.peer.spansPerRequest > 0);
 
-await saturation();
-if (!skipped.has('rate')) await fixedRate();
-await settle(traced);
-await judge('healthy', traced);
-for (const ms of [50, 250] as const) if (!skipped.has('slow')) await slow(ms);
-if (!skipped.has('away')) await away();
-await report();
-await Promise.all(subjects.map((s) => stop(s.running.child)));
-process.exit(0);
-
 // ---- the parts
 
 async function startUpstream(): Promise<number> {
@@ -389,3 +379,15 @@ async function report(): Promise<void> {
 function rounded(value: number): number | null {
   return Number.isNaN(value) ? null : Number(value.toPrecision(4));
 }
+
+// ---- the run, at the end: all that it uses stands above
+
+await saturation();
+if (!skipped.has('rate')) await fixedRate();
+await settle(traced);
+await judge('healthy', traced);
+for (const ms of [50, 250] as const) if (!skipped.has('slow')) await slow(ms);
+if (!skipped.has('away')) await away();
+await report();
+await Promise.all(subjects.map((s) => stop(s.running.child)));
+process.exit(0);
