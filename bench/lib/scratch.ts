@@ -101,6 +101,8 @@ function fileNamed(folder: string, name: string): string | undefined {
 function run(command: readonly string[], cwd: string): string {
   const done = spawnSync(command[0] ?? '', command.slice(1), { cwd, timeout: FETCH_TIMEOUT_MS });
   if (done.status === 0) return '';
-  const said = done.stderr?.toString().trim().split('\n').at(-1) ?? '';
+  // A program that cannot be started leaves no stderr.
+  const text = done.error === undefined ? done.stderr.toString() : done.error.message;
+  const said = text.trim().split('\n').at(-1) ?? '';
   return `${command[0]} ${command[1]} failed${said === '' ? '' : `: ${said}`}`.slice(0, 160);
 }

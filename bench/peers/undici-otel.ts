@@ -72,7 +72,7 @@ const server = http.createServer((request, response) => {
   pool.dispatch(
     {
       path: request.url ?? '/',
-      method: method as 'GET',
+      method: method,
       headers,
       body: method === 'GET' || method === 'HEAD' ? null : request,
     },
