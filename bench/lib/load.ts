@@ -13,6 +13,8 @@ export interface LoadResult {
 export interface RateResult extends LoadResult {
   readonly p50Ms: number;
   readonly p99Ms: number;
+  /** p99 of the generator's own lateness, which is part of both. */
+  readonly lateP99Ms: number;
 }
 
 export const PATH = '/bench/item';

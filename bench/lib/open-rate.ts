@@ -1,8 +1,9 @@
 /**
  * Load at a fixed rate that does not wait for answers (an open loop): every millisecond it sends as
- * many requests as are due by then, each on a connection that is free. Latency counts from the write;
- * when no connection is free, from the moment at which the request was due, so that a proxy that
- * stalls is charged for those whom it keeps waiting. Exactly rate x seconds requests.
+ * many requests as are due by then, each on a connection that is free. Latency counts from the instant
+ * at which the request was due, so that a proxy that stalls is charged for those whom it keeps
+ * waiting. The generator's own lateness is in it too, the same for every proxy; it stands beside it.
+ * Exactly rate x seconds requests.
  *
  * Arguments: port connections per-second seconds. Prints one JSON line; milliseconds.
  */
@@ -14,6 +15,8 @@ const REQUEST = requestBytes(Number(port));
 const perMs = Number(rate) / 1000;
 const limit = Math.round(Number(rate) * Number(duration));
 const latenciesMs = new Float64Array(limit);
+/** How late each request could first be sent, through no fault of the proxy. */
+const latenessMs = new Float64Array(limit);
 const idle: ((sinceMs: number) => void)[] = [];
 /** When those that found no free connection were due. */
 const waiting: number[] = [];
@@ -26,20 +29,25 @@ const sockets = new Set<net.Socket>();
 function finish(): void {
   for (const socket of sockets) socket.destroy();
   const seconds = (performance.now() - startMs) / 1000;
-  const sorted = latenciesMs.sort();
-  const at = (q: number): number => sorted[Math.min(limit - 1, Math.floor(q * limit))] ?? 0;
-  console.log(
-    JSON.stringify({ requests: answered, errors, seconds, p50Ms: at(0.5), p99Ms: at(0.99) }),
-  );
+  const p50Ms = quantile(latenciesMs, 0.5);
+  const p99Ms = quantile(latenciesMs, 0.99);
+  const lateP99Ms = quantile(latenessMs, 0.99);
+  console.log(JSON.stringify({ requests: answered, errors, seconds, p50Ms, p99Ms, lateP99Ms }));
+}
+
+function quantile(values: Float64Array, q: number): number {
+  return values.sort()[Math.min(limit - 1, Math.floor(q * limit))] ?? 0;
 }
 
 function tick(): void {
   const nowMs = performance.now();
   const dueNow = Math.min(limit, Math.floor((nowMs - startMs) * perMs));
   for (; due < dueNow; due++) {
+    const dueMs = startMs + (due + 1) / perMs;
+    latenessMs[due] = nowMs - dueMs;
     const send = idle.pop();
-    if (send === undefined) waiting.push(nowMs);
-    else send(performance.now());
+    if (send === undefined) waiting.push(dueMs);
+    else send(dueMs);
   }
   if (due < limit) setTimeout(tick, 1);
 }

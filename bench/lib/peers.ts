@@ -3,66 +3,17 @@
  * route, no access log; and where they trace, every request. Figures behind the choices:
  * bench/README.md.
  */
-import type { ChildProcess } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  firstLine,
-  freePort,
-  get,
-  getJson,
-  listening,
-  start,
-  startNode,
-  until,
-} from './processes.ts';
-import { PATH } from './load.ts';
+import { ourProxies } from './our-proxies.ts';
+import type { Peer, Place, Running } from './peer.ts';
+import { firstLine, freePort, listening, start, startNode } from './processes.ts';
 import type { Found, Programs } from './scratch.ts';
-
-/** What every peer is given. */
-export interface Surroundings {
-  readonly upstreamPort: number;
-  /** Port of this peer's own collector. */
-  readonly collectorPort: number;
-  /** Folder for configuration files. */
-  readonly folder: string;
-}
-
-export interface Running {
-  readonly child: ChildProcess;
-  readonly port: number;
-  /** Our own ledger, where the peer is ours. */
-  readonly ledger?: () => Promise<OurLedger>;
-}
-
-export interface OurLedger {
-  readonly hops_finished: number;
-  readonly emitted: number;
-  readonly dropped: Readonly<Record<string, number>>;
-}
-
-export interface Peer {
-  readonly key: string;
-  readonly name: string;
-  /** Spans due for each request; 0 when it records none. */
-  readonly spansPerRequest: number;
-  /** Why it cannot run here. */
-  readonly missing?: string;
-  readonly run: (to: Surroundings) => Promise<Running>;
-}
 
 /** All peers, ours first. */
 export function allPeers(programs: Programs): readonly Peer[] {
   return [
-    azimuth('azimuth', 'azimuth gateway', 1, 'gateway', 'packed'),
-    {
-      key: 'unrecorded',
-      name: 'azimuth, recording off',
-      spansPerRequest: 0,
-      run: (to) => runAzimuth(to, 'gateway', 'packed', true),
-    },
-    azimuth('plain', 'azimuth, both spans plain', 2, 'gateway', 'attributes'),
-    azimuth('sidecar', 'azimuth sidecar, inbound', 1, 'sidecar', 'packed'),
+    ...ourProxies(),
     external('nginx', 'nginx, records nothing', 0, programs.nginx, runNginx),
     external('envoy_off', 'Envoy, records nothing', 0, programs.envoy, envoy('off')),
     external('envoy_traced', 'Envoy, min_flush_spans 512', 2, programs.envoy, envoy('512')),
@@ -78,7 +29,7 @@ function external(
   name: string,
   spansPerRequest: number,
   found: Found,
-  run: (program: string, to: Surroundings) => Promise<Running>,
+  run: (program: string, to: Place) => Promise<Running>,
 ): Peer {
   if ('missing' in found) {
     const run = (): Promise<Running> => Promise.reject(new Error(found.missing));
@@ -99,86 +50,6 @@ function node(key: string, name: string, spansPerRequest: number, script: string
     },
   };
 }
-
-// ---- ours
-
-type HopFormat = 'packed' | 'attributes';
-
-const azimuth = (
-  key: string,
-  name: string,
-  spansPerRequest: number,
-  role: 'gateway' | 'sidecar',
-  hopFormat: HopFormat,
-): Peer => ({
-  key,
-  name,
-  spansPerRequest,
-  run: (to) => runAzimuth(to, role, hopFormat, false),
-});
-
-async function runAzimuth(
-  to: Surroundings,
-  role: 'gateway' | 'sidecar',
-  hopFormat: HopFormat,
-  unrecorded: boolean,
-): Promise<Running> {
-  const [port, admin, outbound] = [await freePort(), await freePort(), await freePort()];
-  const file = join(to.folder, 'mesh.yaml');
-  const ports = { port, admin, outbound };
-  writeFileSync(
-    file,
-    role === 'gateway' ? gatewayFile(to, ports, hopFormat) : sidecarFile(to, ports, hopFormat),
-  );
-  const name = role === 'gateway' ? 'edge' : 'app-sidecar';
-  const child = unrecorded
-    ? startNode(0, 'peers/unrecorded-gateway.ts', [file, name])
-    : startNode(0, '../bin/main.ts', [role, '--mesh', file, '--name', name]);
-  await until('our proxy', async () => (await get(admin, '/readyz')).status === 200);
-  return { child, port, ledger: () => getJson<OurLedger>(admin, '/ledger') };
-}
-
-interface Ports {
-  readonly port: number;
-  readonly admin: number;
-  readonly outbound: number;
-}
-
-/** A gateway whose target is the application itself, in its sidecar's place. */
-const gatewayFile = (to: Surroundings, ports: Ports, hopFormat: HopFormat): string =>
-  `${fileHead(to, hopFormat)}
-gateways:
-  - name: edge
-    listen: { host: 127.0.0.1, port: ${ports.port} }
-    admin: { host: 127.0.0.1, port: ${ports.admin} }
-    routes: [{ path: ${PATH}, to: app }]
-workloads:
-  - { name: app, address: "127.0.0.1:1" }
-sidecars:
-  - name: app-sidecar
-    serves: [{ workload: app, inbound: { host: 127.0.0.1, port: ${to.upstreamPort} }, outbound: { host: 127.0.0.1, port: 2 } }]
-    admin: { host: 127.0.0.1, port: 3 }
-`;
-
-/** A sidecar before the application, called directly. */
-const sidecarFile = (to: Surroundings, ports: Ports, hopFormat: HopFormat): string =>
-  `${fileHead(to, hopFormat)}
-workloads:
-  - { name: app, address: "127.0.0.1:${to.upstreamPort}" }
-sidecars:
-  - name: app-sidecar
-    serves: [{ workload: app, inbound: { host: 127.0.0.1, port: ${ports.port} }, outbound: { host: 127.0.0.1, port: ${ports.outbound} } }]
-    admin: { host: 127.0.0.1, port: ${ports.admin} }
-`;
-
-const fileHead = (to: Surroundings, hopFormat: HopFormat): string => `file_format: "1.0"
-mesh: bench
-topology: separate
-store: { password: "\${AZIMUTH_STORE_PASSWORD:-unused}" }
-telemetry:
-  transport: otlp
-  otlp: { endpoint: "http://127.0.0.1:${to.collectorPort}" }
-  hop_format: ${hopFormat}`;
 
 // ---- nginx
 
@@ -203,7 +74,7 @@ http {
   return file;
 }
 
-async function runNginx(program: string, to: Surroundings): Promise<Running> {
+async function runNginx(program: string, to: Place): Promise<Running> {
   const port = await freePort();
   const config = nginxConfig(
     to.folder,
@@ -220,7 +91,7 @@ async function runNginx(program: string, to: Surroundings): Promise<Running> {
 
 const envoy =
   (tracing: 'off' | 'defaults' | '512') =>
-  async (program: string, to: Surroundings): Promise<Running> => {
+  async (program: string, to: Place): Promise<Running> => {
     const port = await freePort();
     const file = join(to.folder, 'envoy.json');
     writeFileSync(file, JSON.stringify(envoyConfig(tracing, port, to)));
@@ -230,7 +101,7 @@ const envoy =
     return { child, port };
   };
 
-function envoyConfig(tracing: 'off' | 'defaults' | '512', port: number, to: Surroundings): unknown {
+function envoyConfig(tracing: 'off' | 'defaults' | '512', port: number, to: Place): unknown {
   const type = (name: string): string => `type.googleapis.com/envoy.${name}`;
   const address = (p: number): unknown => ({
     socket_address: { address: '127.0.0.1', port_value: p },
@@ -303,7 +174,7 @@ function envoyConfig(tracing: 'off' | 'defaults' | '512', port: number, to: Surr
 
 // ---- Traefik
 
-async function runTraefik(program: string, to: Surroundings): Promise<Running> {
+async function runTraefik(program: string, to: Place): Promise<Running> {
   const port = await freePort();
   // JSON is YAML too.
   const routes = join(to.folder, 'routes.yaml');
@@ -338,6 +209,7 @@ async function runTraefik(program: string, to: Surroundings): Promise<Running> {
     // With the defaults of 2,048 and 512 it delivered 48 % to a collector answering in 50 ms.
     OTEL_BSP_MAX_QUEUE_SIZE: '65536',
     OTEL_BSP_MAX_EXPORT_BATCH_SIZE: '4096',
+    OTEL_BSP_SCHEDULE_DELAY: '500',
   });
   await listening('Traefik', port);
   // It listens before it has routes, and answers 404; those requests leave spans too.

