@@ -134,6 +134,8 @@ const traced = subjects.filter((s) => s.peer.spansPerRequest > 0);
 const slicer = new Slicer(surroundings);
 const recordingUs: number[] = [];
 const lateP99Ms: number[] = [];
+/** Requests and spans at the end of the part before, by subject. */
+const seen = new Map<Subject, { requests: number; spans: number }>();
 
 await saturation();
 if (isPart('recording')) await recording();
@@ -163,17 +165,20 @@ async function startUpstream(): Promise<number> {
   return port;
 }
 
-const inTurn = (round: number, all: readonly Subject[]): readonly Subject[] =>
-  round % 2 === 0 ? all : [...all].reverse();
+function inTurn(round: number, all: readonly Subject[]): readonly Subject[] {
+  return round % 2 === 0 ? all : [...all].reverse();
+}
 
 /** Requests that fill `seconds` of a subject, by what it did last. */
-const filling = (subject: Subject, seconds: number): number =>
-  Math.max(2_000, Math.round(subject.perSecond * seconds));
+function filling(subject: Subject, seconds: number): number {
+  return Math.max(2_000, Math.round(subject.perSecond * seconds));
+}
 
 async function saturation(): Promise<void> {
   say('saturation: warming up');
-  for (const requests of [6_000, 12_000]) {
-    for (const subject of subjects) await slicer.slice(subject, requests, { anyway: true });
+  for (const subject of subjects) await slicer.slice(subject, 5_000, { anyway: true });
+  for (const subject of subjects) {
+    await slicer.slice(subject, filling(subject, 1), { anyway: true });
   }
   for (let round = 1; round <= rounds; round++) {
     for (const subject of inTurn(round, subjects)) {
@@ -238,9 +243,6 @@ async function settle(all: readonly Subject[], quietS = 2, mostS = 30): Promise<
   }
 }
 
-/** Requests and spans at the end of the part before, by subject. */
-const seen = new Map<Subject, { requests: number; spans: number }>();
-
 /** Books what arrived since the last call. */
 async function judge(condition: Condition): Promise<void> {
   for (const subject of traced) {
@@ -255,8 +257,9 @@ async function judge(condition: Condition): Promise<void> {
 }
 
 /** Control of a subject's collector. */
-const tell = (subject: Subject, word: string): Promise<unknown> =>
-  getJson(subject.sink.control, `/${word}`);
+function tell(subject: Subject, word: string): Promise<unknown> {
+  return getJson(subject.sink.control, `/${word}`);
+}
 
 async function slow(ms: 50 | 250): Promise<void> {
   say(`collector answering in ${ms} ms, under saturation`);
