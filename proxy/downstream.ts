@@ -15,6 +15,7 @@
  * direction ends by itself.
  */
 import type { Socket } from 'node:net';
+import { monotonicMs } from '../runtime/clock.ts';
 import { RESET, type Admitted } from './admission.ts';
 import { Backlog } from './backlog.ts';
 import { parseRequestHead, requestLine } from './codec/request-head.ts';
@@ -222,7 +223,7 @@ export class DownstreamConnection implements Downstream, Deadlined {
   }
 
   #head(bytes: Buffer): void {
-    const nowMs = performance.now();
+    const nowMs = monotonicMs();
     let b = bytes;
     if (this.#partial === undefined) {
       this.#exchange.open(nowMs);
@@ -339,7 +340,7 @@ export class DownstreamConnection implements Downstream, Deadlined {
     const start = startOfHead(b);
     // Once more, for the method; what was missing before is missing still.
     parseRequestHead(b, start, b.length);
-    this.#refuse(failure, b, start, performance.now());
+    this.#refuse(failure, b, start, monotonicMs());
   }
 
   /**
@@ -394,7 +395,7 @@ export class DownstreamConnection implements Downstream, Deadlined {
       parseRequestHead(b, start, b.length);
       if (requestLine.known) {
         const method = b.toString('latin1', start, requestLine.methodEnd);
-        this.#exchange.refuseHead(FAILURES.client_gone, method, b.length, performance.now());
+        this.#exchange.refuseHead(FAILURES.client_gone, method, b.length, monotonicMs());
       } else this.#exchange.forget();
     }
   }

@@ -14,6 +14,7 @@
  * recorded there. Client wait is booked from the moment when only the client can move things on.
  */
 import type { Socket } from 'node:net';
+import { monotonicMs } from '../runtime/clock.ts';
 import { FUNCTIONS, T } from '../telemetry/hop-record.ts';
 import type { RecordedShape } from './recorder.ts';
 import { Attempts } from './attempts.ts';
@@ -134,7 +135,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
 
     const route = request.route!;
     const restarted = readTrace(b, context.isEdge, record);
-    const tracedMs = performance.now();
+    const tracedMs = monotonicMs();
     record.phaseNs[TRACE_CONTEXT] = (tracedMs - request.routedMs) * 1e6;
     writeUpstreamHead(b, head, s, context, route, record, restarted, this.#down.forwardedLines);
     const { text, parentAt, trailers } = upstreamHead;
@@ -143,7 +144,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
 
     if (context.shared.load.isFull) return this.#refuse('overloaded', e);
     if (!route.runtime.enter()) return this.#refuse('upstream_overflow', e);
-    const sendMs = performance.now();
+    const sendMs = monotonicMs();
     record.phaseNs[HYGIENE] = (sendMs - tracedMs) * 1e6;
     const repeatable = bodyKind === BODY_NONE && isSafe(request.method);
     const upstream = this.#attempts.first(route, text, parentAt, repeatable, sendMs);
@@ -157,7 +158,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
   requestData(b: Buffer, n: number): number {
     // Answered already, and only the client is still to take it: the rest is of no use.
     if (this.#attempts.upstream === undefined) return n;
-    const nowMs = performance.now();
+    const nowMs = monotonicMs();
     this.#waits.came(n, nowMs);
     return this.#send(b, 0, n, nowMs, '');
   }
@@ -169,7 +170,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
 
   failBy(failure: Failure): void {
     if (!this.active) return;
-    const nowMs = performance.now();
+    const nowMs = monotonicMs();
     const record = this.#record;
     if (isOfLimit(failure)) this.#context.admission.count(failure.name);
     this.#attempts.drop(nowMs);
@@ -210,7 +211,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
   downstreamDrained(): void {
     if (!this.#downstreamBlocked || this.#flushing) return;
     this.#downstreamBlocked = false;
-    const nowMs = performance.now();
+    const nowMs = monotonicMs();
     this.#meter.waitEnd(nowMs);
     this.#attempts.upstream?.socket.resume();
     if (this.#relay.begun) this.#waits.stream();
@@ -220,7 +221,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
   // ---- UpstreamUser
 
   upstreamConnected(): void {
-    const nowMs = performance.now();
+    const nowMs = monotonicMs();
     this.#attempts.connected();
     this.#meter.connected(nowMs);
     if (this.#body.done) this.#record.timesMs[T.upstreamLast] = nowMs;
@@ -228,7 +229,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
   }
 
   upstreamData(b: Buffer, n: number): void {
-    this.#meter.received(performance.now());
+    this.#meter.received(monotonicMs());
     if (this.#relay.begun) this.#waits.stream();
     try {
       this.#relay.data(b, n);
@@ -250,7 +251,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     if (!upstream.connected) this.fail('upstream_connect_failed');
     else if (this.#attempts.mayGoAgain) {
       this.#relay.start();
-      this.#attempts.again(performance.now());
+      this.#attempts.again(monotonicMs());
       this.#waits.connect();
     } else this.fail(errorCode === 'ECONNRESET' ? 'upstream_reset' : 'upstream_closed');
   }
@@ -258,7 +259,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
   // ---- RelayOwner
 
   responseBegins(status: number, isStream: boolean, endsByClose: boolean): boolean {
-    const nowMs = performance.now();
+    const nowMs = monotonicMs();
     // The answer flows: from here on the hop does not wait for the rest of the request alone.
     this.#meter.waitEnd(nowMs);
     this.#meter.answerBegins(status, isStream ? 'stream' : '', nowMs);
@@ -273,7 +274,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     // The final head is yet to come; the first byte of the answer is its first.
     this.#record.timesMs[T.responseFirst] = NaN;
     this.#waits.forContinue = false;
-    if (!this.#body.done) this.#body.goOn(performance.now());
+    if (!this.#body.done) this.#body.goOn(monotonicMs());
   }
 
   sentDownstream(bytes: number, taken: boolean): void {
@@ -282,7 +283,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     if (taken || this.#downstreamBlocked) return;
     this.#downstreamBlocked = true;
     this.#attempts.upstream?.socket.pause();
-    this.#waits.taken(performance.now());
+    this.#waits.taken(monotonicMs());
   }
 
   responseComplete(reusable: boolean): void {
@@ -295,7 +296,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
   }
 
   protocolSwitched(head: string, b: Buffer, p: number, n: number): void {
-    const nowMs = performance.now();
+    const nowMs = monotonicMs();
     const record = this.#record;
     this.#meter.answerBegins(SWITCHING_PROTOCOLS, 'tunnel', nowMs);
     const upstream = this.#attempts.detach(record.timesMs[T.responseLast]!);
@@ -334,7 +335,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     this.#record.answeredBy = 'proxy';
     if (!this.#body.done || this.request.isHttp10) this.#closeAfter = true;
     const methods = this.request.allowedMethods();
-    this.#answer(optionsAnswer(methods, this.#closeAfter), performance.now());
+    this.#answer(optionsAnswer(methods, this.#closeAfter), monotonicMs());
     return e;
   }
 
@@ -353,7 +354,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
 
   /** Waits until the client took the answer, then records. */
   #flush(): void {
-    const nowMs = performance.now();
+    const nowMs = monotonicMs();
     if (this.downstream.writableLength === 0) {
       this.#finish(nowMs, this.#closeAfter ? 'close' : 'keep');
       return;
@@ -366,7 +367,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
       // After an error 'close' follows. `seq` changes with each record: it tells a late callback
       // of a finished hop apart.
       if (error || !this.#flushing || this.#record.seq !== seq) return;
-      this.#finish(performance.now(), this.#closeAfter ? 'close' : 'keep');
+      this.#finish(monotonicMs(), this.#closeAfter ? 'close' : 'keep');
     });
   }
 

@@ -4,7 +4,7 @@
  * ledger). The request path only calls `record`, which makes no promise, waits for nothing and
  * cannot fail.
  */
-import { Clock, ANCHOR_INTERVAL_MS } from '../runtime/clock.ts';
+import { ANCHOR_INTERVAL_MS, Clock, monotonicMs } from '../runtime/clock.ts';
 import type { WorkloadIdentity } from '../mesh/part.ts';
 import type { HopRecord, HopShape } from '../telemetry/hop-record.ts';
 import { LEDGER_INTERVAL_MS, type Ledger } from '../telemetry/ledger.ts';
@@ -153,7 +153,7 @@ export class Recorder {
   }
 
   #unixNs(): bigint {
-    return this.#clock.unixNs(performance.now());
+    return this.#clock.unixNs(monotonicMs());
   }
 
   #state(ledger: Ledger, unixNs: bigint): void {

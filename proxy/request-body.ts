@@ -5,6 +5,7 @@
  * negative number.
  */
 import type { Socket } from 'node:net';
+import { monotonicMs } from '../runtime/clock.ts';
 import { T } from '../telemetry/hop-record.ts';
 import { BodyReader, MALFORMED } from './codec/body.ts';
 import { BODY_CHUNKED, BODY_NONE } from './codec/fields.ts';
@@ -71,7 +72,7 @@ export class RequestBody {
       if (at < 0) return at;
       p = at;
     }
-    const sentMs = performance.now();
+    const sentMs = monotonicMs();
     if (connected) record.timesMs[T.upstreamLast] = sentMs;
     if (this.done) record.timesMs[T.requestLast] = nowMs;
     else if (isBlocked(socket)) {
@@ -94,7 +95,7 @@ export class RequestBody {
     if (!this.#blocked) return;
     this.#blocked = false;
     this.#down.resumeRequest();
-    if (!this.done) this.#waits.request(performance.now());
+    if (!this.done) this.#waits.request(monotonicMs());
   }
 
   /** In one write where it can. Returns as `send` does; then part of it may have been sent. */

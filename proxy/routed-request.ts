@@ -3,6 +3,7 @@
  * so what its hop is called in the record. One per exchange, used again for each of its requests.
  * Only reads and judges: it sends nothing, and a refusal is a name that the exchange acts on.
  */
+import { monotonicMs } from '../runtime/clock.ts';
 import { FUNCTIONS, type HopRecord } from '../telemetry/hop-record.ts';
 import type { RecordedShape } from './recorder.ts';
 import {
@@ -78,7 +79,7 @@ export class RoutedRequest {
   judge(b: Buffer, head: string, s: number, record: HopRecord): Verdict {
     const context = this.#context;
     const { shared, router } = context;
-    const startMs = performance.now();
+    const startMs = monotonicMs();
     readAsked(b, head, s);
     this.method = asked.method;
     this.path = asked.path;
@@ -92,7 +93,7 @@ export class RoutedRequest {
     // `*` asks about the server that is asked, so nobody else can answer.
     if (asked.path === '*') return 'answer_options';
     const route = router.match(routes, asked.path, asked.method);
-    this.routedMs = performance.now();
+    this.routedMs = monotonicMs();
     record.phaseNs[ROUTE] = (this.routedMs - startMs) * 1e6;
     if (route === NO_ROUTE) return 'no_route';
     if (route === NO_METHOD) return 'method_not_allowed';

@@ -8,6 +8,7 @@
  *
  * Keeps the cluster's permit: a tunnel is as much load as a request in flight. Ends exactly once.
  */
+import { monotonicMs } from '../runtime/clock.ts';
 import type { HopRecord } from '../telemetry/hop-record.ts';
 import type { TunnelEnd, TunnelRecord } from '../telemetry/tunnel-span.ts';
 import { Backlog } from './backlog.ts';
@@ -48,7 +49,7 @@ export class Tunnel implements DownstreamUser, UpstreamUser, Deadlined {
       hopSpanId: hop.spanId.slice(),
       spanId: new Uint32Array(2),
       traceFlags: hop.traceFlags,
-      startMs: performance.now(),
+      startMs: monotonicMs(),
       endMs: 0,
       interval: 0,
       bytesIn: 0,
@@ -164,7 +165,7 @@ export class Tunnel implements DownstreamUser, UpstreamUser, Deadlined {
   #writeInterval(): void {
     const record = this.#record;
     const { context, shape } = this.#settings;
-    record.endMs = performance.now();
+    record.endMs = monotonicMs();
     record.interval++;
     record.totalBytesIn += record.bytesIn;
     record.totalBytesOut += record.bytesOut;
