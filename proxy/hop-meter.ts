@@ -39,8 +39,11 @@ export class HopMeter {
   /** Begins a record, with a trace of its own until the request names another. */
   open(nowMs: number): void {
     const { record } = this;
-    record.timesMs.fill(NaN);
-    record.timesMs[T.requestFirst] = nowMs;
+    // Loops, since a call of `fill` costs more than so few stores.
+    const { timesMs, phaseNs } = record;
+    for (let i = 1; i < timesMs.length; i++) timesMs[i] = NaN;
+    for (let i = 0; i < phaseNs.length; i++) phaseNs[i] = 0;
+    timesMs[T.requestFirst] = nowMs;
     record.waitMs = 0;
     record.bytesIn = 0;
     record.bytesOut = 0;
@@ -55,7 +58,6 @@ export class HopMeter {
     record.linkTraceparent = '';
     record.parentId[0] = 0;
     record.parentId[1] = 0;
-    record.phaseNs.fill(0);
     newTraceId(record.traceId);
     newSpanId(record.spanId);
     record.traceFlags = FLAG_SAMPLED | FLAG_RANDOM;
