@@ -17,7 +17,7 @@ const OTHERS_ON_PROXY_CORE_MAX = 0.05;
 const OTHERS_ON_LOAD_CORE_MAX = 0.1;
 const TRIES_MAX = 4;
 /** In all of a run; then slices are kept as they come. */
-const PATIENCE_S = 90;
+const PATIENCE_S = 60;
 
 /** What happens around the subjects, the same for all. */
 export interface Surroundings {
