@@ -54,7 +54,8 @@ export async function firstLine<T>(child: ChildProcess): Promise<T> {
   if (child.stdout === null) throw new Error('the child has no stdout');
   const [line] = (await Promise.race([
     once(createInterface({ input: child.stdout }), 'line'),
-    once(child, 'exit').then(() => {
+    // Not 'exit', which can come before what the process printed.
+    once(child, 'close').then(() => {
       throw new Error('a process of the benchmark ended at once; its message stands above');
     }),
   ])) as [string];
