@@ -73,7 +73,7 @@ export class Recorder {
     this.#settings = settings;
     this.#clock = settings.clock ?? new Clock();
     this.#queue = settings.queue;
-    this.feed = new HopFeed((monotonicMs) => Number(this.#clock.unixNs(monotonicMs)) / 1e6);
+    this.feed = new HopFeed((atMs) => Number(this.#clock.unixNs(atMs)) / 1e6);
     this.#writer = createSpanWriter({
       clock: this.#clock,
       hopFormat: settings.hopFormat,

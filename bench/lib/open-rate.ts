@@ -45,7 +45,8 @@ function tick(): void {
   for (; due < dueNow; due++) {
     const dueMs = startMs + (due + 1) / perMs;
     latenessMs[due] = nowMs - dueMs;
-    const send = idle.pop();
+    // The one that waited longest, so that none is idle for so long that the proxy closes it.
+    const send = idle.shift();
     if (send === undefined) waiting.push(dueMs);
     else send(dueMs);
   }
@@ -82,6 +83,11 @@ for (let i = 0; i < Number(connections); i++) {
   });
   socket.on('error', (error) => {
     console.error(`load: ${error.message}`);
+    process.exit(1);
+  });
+  socket.on('close', () => {
+    if (answered === limit) return;
+    console.error('load: the proxy closed a connection');
     process.exit(1);
   });
 }

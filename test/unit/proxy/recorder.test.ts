@@ -29,15 +29,9 @@ async function recorded(unrecorded: boolean): Promise<{ recorder: Recorder; expo
     takeLoopDelayMs: () => 0,
     unrecorded,
   });
-  const lane = recorder.lane({
-    name: 'edge',
-    namespace: '',
-    version: '',
-    zone: '',
-    role: 'gateway',
-  });
-  const shape = recorder.encode(SAMPLE_SHAPE);
-  for (let i = 0; i < 2; i++) recorder.record(lane, shape, workedHop());
+  const workload = { name: 'edge', namespace: '', version: '', zone: '', role: 'gateway' } as const;
+  const shape = recorder.encode(SAMPLE_SHAPE, workload);
+  for (let i = 0; i < 2; i++) recorder.record(shape, workedHop());
   recorder.flush();
   await queue.drain(1000);
   queue.close();
