@@ -184,10 +184,9 @@ class RealRig implements Rig {
       const members = controllerPorts.map((_, i) =>
         startKafka({ port: ports[i]!, member: { id: i + 1, controllerPorts } }),
       );
-      for (const started of await Promise.allSettled(members)) {
-        if (started.status === 'fulfilled') this.brokers.push(started.value);
-        else throw started.reason;
-      }
+      const started = await Promise.allSettled(members);
+      for (const one of started) if (one.status === 'fulfilled') this.brokers.push(one.value);
+      for (const one of started) if (one.status === 'rejected') throw one.reason;
     }
     await ensureTopics({
       brokers: this.bootstrap,
