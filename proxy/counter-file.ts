@@ -8,8 +8,7 @@
  * and no write is left half done by a kill; a reader tells one torn by a lost machine by the two
  * numbers. Never fails a caller: a folder that cannot be written is logged once.
  */
-import { close, mkdirSync, openSync, write } from 'node:fs';
-import { readFileSync, readlinkSync } from 'node:fs';
+import { close, mkdirSync, openSync, readFileSync, readlinkSync, write, writeSync } from 'node:fs';
 import { unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -90,9 +89,13 @@ export class CounterFile {
     }
   }
 
-  /** Puts the statement into the file, soon. */
+  /** Puts the statement into the file: the first one at once, for a process may be killed young. */
   write(ledger: Ledger, unixNs: bigint): void {
     if (this.#fd < 0) return;
+    if (this.#writes === 0) {
+      this.#writeFirstPage(ledger, unixNs);
+      return;
+    }
     if (this.#writing !== undefined) {
       this.#next = { ledger, unixNs };
       return;
@@ -119,7 +122,26 @@ export class CounterFile {
     }
   }
 
+  #writeFirstPage(ledger: Ledger, unixNs: bigint): void {
+    if (!this.#fillPage(ledger, unixNs)) return;
+    try {
+      writeSync(this.#fd, this.#page, 0, FILE_BYTES, 0);
+    } catch (error) {
+      this.#giveUp(error);
+    }
+  }
+
   async #writePage(ledger: Ledger, unixNs: bigint): Promise<void> {
+    if (!this.#fillPage(ledger, unixNs)) return;
+    try {
+      await promisify(write)(this.#fd, this.#page, 0, FILE_BYTES, 0);
+    } catch (error) {
+      this.#giveUp(error);
+    }
+  }
+
+  /** False when the statement is larger than the page. */
+  #fillPage(ledger: Ledger, unixNs: bigint): boolean {
     const number = ++this.#writes;
     const statement: CounterStatement = {
       write: number,
@@ -130,17 +152,17 @@ export class CounterFile {
       write_end: number,
     };
     const text = JSON.stringify(statement);
-    if (Buffer.byteLength(text) > FILE_BYTES) return;
+    if (Buffer.byteLength(text) > FILE_BYTES) return false;
     this.#page.fill(0x20);
     this.#page.write(text);
-    try {
-      await promisify(write)(this.#fd, this.#page, 0, FILE_BYTES, 0);
-    } catch (error) {
-      const fd = this.#fd;
-      this.#fd = -1;
-      if (fd >= 0) close(fd, () => undefined);
-      this.#complain(error);
-    }
+    return true;
+  }
+
+  #giveUp(error: unknown): void {
+    const fd = this.#fd;
+    this.#fd = -1;
+    if (fd >= 0) close(fd, () => undefined);
+    this.#complain(error);
   }
 
   #complain(error: unknown): void {

@@ -119,8 +119,9 @@ export class Recorder {
     this.#writer.writeTunnel(shape.lane, shape, record);
   }
 
-  /** Begins to flush and to send ledgers by the clock. */
+  /** Begins to flush and to send ledgers by the clock. States that it began. */
   start(): void {
+    this.#state(this.ledger(false), this.#unixNs());
     this.#timers.push(
       setInterval(() => this.flush(), this.#settings.flushIntervalMs),
       setInterval(() => this.sendLedger(false), LEDGER_INTERVAL_MS),

@@ -1,10 +1,10 @@
 /** What the fault matrix does to its processes. Each waits for what must have happened, not for time. */
 import { rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { silentLog } from '../../runtime/log.ts';
 import { createKafkaClient } from '../../transport/kafka/kafka-client.ts';
+import { until } from '../helpers/until.ts';
 import { TOPICS, type Proc, type Rig } from './rig.ts';
 import type { Scenario, Stage } from './runner.ts';
 import type { HoldPoint, StoreFault } from './store-front.ts';
@@ -13,15 +13,8 @@ type Fault = (stage: Stage) => Promise<void>;
 
 /** Requests between two harms. */
 const BETWEEN = 20;
-const POLL_MS = 50;
-
-async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const startMs = performance.now();
-  while (!(await holds())) {
-    if (performance.now() - startMs > 300_000) throw new Error(`never came true: ${what}`);
-    await sleep(POLL_MS);
-  }
-}
+/** A collector with a watchdog, a store that is away: minutes may pass before a thing is so. */
+const WITHIN_MS = 300_000;
 
 /** Kills the collector while an insert of it stands at `point`, so that the moment is certain. */
 export function killCollector(point: HoldPoint): Fault {
@@ -54,7 +47,7 @@ export function storeFails(...ways: readonly StoreFault[]): Fault {
   return async ({ rig, load, times }) => {
     for (const fault of ways) {
       rig.front.fault = fault;
-      await until(`${times} inserts met ${fault}`, () => rig.front.faulted >= times);
+      await until(() => rig.front.faulted >= times, WITHIN_MS);
       rig.front.fault = undefined;
       await load.more(BETWEEN);
     }
@@ -76,12 +69,12 @@ export async function poison({ rig, load, times }: Stage): Promise<void> {
   } finally {
     await client.close();
   }
-  await until('the poison is in dead_letters', async () => {
+  await until(async () => {
     const [row] = await rig.store.query<{ n: number }>(
       'SELECT uniqExact(SourcePartition, SourceOffset) AS n FROM dead_letters WHERE empty(Seqs)',
     );
     return row!.n >= times;
-  });
+  }, WITHIN_MS);
 }
 
 /** One broker after the other is away for so long, killed or frozen. */
@@ -153,7 +146,7 @@ export function fillDisk(what: 'spool' | 'store'): Fault {
   if (what === 'spool') {
     return async ({ rig, load }) => {
       await rig.kill9('collector');
-      await until('the disk under the spool is full', () => free(rig) < 16_384);
+      await until(() => free(rig) < 16_384, WITHIN_MS);
       await load.more(500);
       await rig.start('collector');
     };

@@ -4,7 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { LEDGER_EVENT } from '../../telemetry/names.ts';
-import { underLoad, until, WorkersLab, type WorkerLedger } from '../helpers/workers-lab.ts';
+import { until } from '../helpers/until.ts';
+import { underLoad, WorkersLab, type WorkerLedger } from '../helpers/workers-lab.ts';
 
 const ROUNDS = 20;
 const field = (name: string): string => `${LEDGER_EVENT}.${name}`;

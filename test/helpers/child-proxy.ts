@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { LimitsPart } from '../../mesh/limits.ts';
 import { limitsState, type LimitsState } from './proxy-lab.ts';
+import { until } from './until.ts';
 
 export interface ChildSettings {
   readonly upstreamPort: number;
@@ -67,10 +68,10 @@ export class ChildProxy {
 
   /** Resolves when the limits meet the condition. */
   async until(condition: (state: LimitsState) => boolean): Promise<LimitsState> {
-    for (;;) {
+    return until(async () => {
       const state = await this.limits();
-      if (condition(state)) return state;
-    }
+      return condition(state) && state;
+    });
   }
 
   async stop(): Promise<void> {

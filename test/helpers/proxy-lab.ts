@@ -17,6 +17,7 @@ import { TUNNEL } from '../../telemetry/names.ts';
 import { readSpans, type Span } from '../../telemetry/otlp-objects.ts';
 import { decodeHop, type PackedHop } from '../../telemetry/packed-hop.ts';
 import type { Exporter, OutboundMessage } from '../../transport/exporter.ts';
+import { until } from './until.ts';
 
 /** Wakes whoever waits each time that something happened. */
 class Signal {
@@ -267,10 +268,10 @@ export class ProxyLab {
 
   /** Resolves when what `limits` tells meets the condition. */
   async until(condition: (state: LimitsState) => boolean): Promise<LimitsState> {
-    for (;;) {
+    return until(async () => {
       const state = await this.limits();
-      if (condition(state)) return state;
-    }
+      return condition(state) && state;
+    });
   }
 
   async connect(): Promise<RawPeer> {

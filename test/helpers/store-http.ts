@@ -3,7 +3,6 @@
  * broken connections). And `until`, which waits for a condition instead of for a time.
  */
 import { Agent, request, type IncomingHttpHeaders } from 'node:http';
-import { setImmediate as tick } from 'node:timers/promises';
 
 export interface Answer {
   readonly status: number;
@@ -67,19 +66,4 @@ export function ask(store: Access, question: Question): Promise<Answer> {
     sent.on('error', reject);
     sent.end(question.body);
   });
-}
-
-/** Resolves with the first value that is neither undefined nor false; fails loudly after `withinMs`. */
-export async function until<T>(
-  what: string,
-  probe: () => Promise<T | undefined | false> | T | undefined | false,
-  withinMs = 15_000,
-): Promise<T> {
-  const startMs = performance.now();
-  for (;;) {
-    const value = await probe();
-    if (value !== undefined && value !== false) return value;
-    if (performance.now() - startMs > withinMs) throw new Error(`never came true: ${what}`);
-    await tick();
-  }
 }

@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readLogs, readTraces } from '../../telemetry/otlp-objects.ts';
 import { decodeHop } from '../../telemetry/packed-hop.ts';
+import { until } from './until.ts';
 
 const MAIN = fileURLToPath(new URL('../../bin/main.ts', import.meta.url));
 
@@ -22,17 +23,6 @@ export interface WorkerLedger {
   readonly pid: number;
   readonly boot_id: string;
   readonly hops_finished: number;
-}
-
-/** Looks until it finds something. */
-export async function until<T>(
-  look: () => T | false | undefined | Promise<T | false | undefined>,
-): Promise<T> {
-  for (;;) {
-    const found = await look();
-    if (found) return found;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }
 
 const listening = async (server: http.Server): Promise<number> => {

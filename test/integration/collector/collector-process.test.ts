@@ -8,6 +8,7 @@ import { createCollector, type CollectorProcess } from '../../../collector/proce
 import { silentLog } from '../../../runtime/log.ts';
 import { startTestStore, type TestStore } from '../../helpers/store.ts';
 import { tracesOf } from '../../helpers/otlp-proto.ts';
+import { until } from '../../helpers/until.ts';
 
 const HOSTILE = '\n\nDROP TABLE spans';
 
@@ -129,11 +130,12 @@ describe('Collector process', function () {
 
   it('tells its health, its readiness and its counters', async () => {
     assert.equal((await fetch(`${admin}/healthz`)).status, 200);
-    for (;;) {
+    await until(async () => {
       const ready = await fetch(`${admin}/readyz`);
-      if (ready.status === 200) break;
+      if (ready.status === 200) return true;
       assert.equal(await ready.text(), 'the store does not answer\n');
-    }
+      return false;
+    });
     const metrics = await (await fetch(`${admin}/metrics`)).text();
     assert.match(metrics, /^azimuth_collector_spans_total [1-9]/m);
     assert.match(metrics, /^azimuth_collector_in_flight_bytes 0$/m);

@@ -8,6 +8,7 @@ import { createKafkaClient, type KafkaClient } from '../../../transport/kafka/ka
 import { testKafka, type TestKafka } from '../../helpers/kafka-broker.ts';
 import { spansOf, tracesOf } from '../../helpers/otlp-proto.ts';
 import { startTestStore, type TestStore } from '../../helpers/store.ts';
+import { until } from '../../helpers/until.ts';
 
 const fixture = (name: string): Buffer =>
   readFileSync(new URL(`../../fixtures/kafka/${name}.bin`, import.meta.url));
@@ -77,13 +78,9 @@ describe('Kafka to store', function () {
     return { lag: () => receiver.stats().lag, retries: () => receiver.stats().retries };
   };
   const rows = async <Row>(sql: string): Promise<Row[]> => store.client.query<Row>(sql);
-  /** Waits until a count in the store is reached; mocha's limit ends it when it never is. */
-  const until = async (sql: string, count: number): Promise<void> => {
-    for (;;) {
-      const [row] = await rows<{ n: number }>(sql);
-      if ((row?.n ?? 0) >= count) return;
-      await sleep(20);
-    }
+  /** Waits until a count in the store is reached. */
+  const reached = async (sql: string, count: number): Promise<void> => {
+    await until(async () => ((await rows<{ n: number }>(sql))[0]?.n ?? 0) >= count);
   };
 
   it("stores a stock Collector's messages, protobuf and JSON, with service and ids", async () => {
@@ -92,7 +89,7 @@ describe('Kafka to store', function () {
     await client.send(topics.traces, 1, fixture('json_none-0'));
     await receive(topics, kafka.group());
     // The same six spans in both encodings: two rows each, one identity.
-    await until('SELECT count() AS n FROM spans', 12);
+    await reached('SELECT count() AS n FROM spans', 12);
     const stored = await rows<{ SpanId: string; ServiceName: string }>(
       'SELECT DISTINCT TraceId, SpanId, ServiceName FROM spans',
     );
@@ -119,7 +116,7 @@ describe('Kafka to store', function () {
     await client.send(topics.traces, 0, good);
     const group = kafka.group();
     const received = await receive(topics, group);
-    await until("SELECT count() AS n FROM spans WHERE ServiceName = 'behind-the-poison'", 1);
+    await reached("SELECT count() AS n FROM spans WHERE ServiceName = 'behind-the-poison'", 1);
     const letters = await rows<{ partition: number; offset: number; reason: string }>(
       `SELECT SourcePartition AS partition, SourceOffset AS offset, Reason AS reason
        FROM dead_letters WHERE Source = '${topics.traces}' ORDER BY offset`,
@@ -142,7 +139,7 @@ describe('Kafka to store', function () {
       );
     const received = await receive(topics, kafka.group(), 4);
     const mine = "FROM spans WHERE ServiceName = 'after-failures'";
-    await until(`SELECT uniqExact(TraceId, SpanId) AS n ${mine}`, 30);
+    await reached(`SELECT uniqExact(TraceId, SpanId) AS n ${mine}`, 30);
     const names = await rows<{ SpanName: string }>(`SELECT DISTINCT SpanName ${mine}`);
     assert.equal(names.length, 30);
     assert.ok(received.retries() > 0, 'no insert failed');

@@ -12,7 +12,7 @@ import { Supervisor } from '../../../proxy/workers/supervisor.ts';
 import { AzimuthError } from '../../../runtime/errors.ts';
 import { createLog } from '../../../runtime/log.ts';
 import { ProxyLab } from '../../helpers/proxy-lab.ts';
-import { until } from '../../helpers/workers-lab.ts';
+import { until } from '../../helpers/until.ts';
 
 const WORKER = fileURLToPath(new URL('../../helpers/fake-worker.ts', import.meta.url));
 

@@ -6,7 +6,8 @@ import { createPipeline } from '../../../collector/pipeline.ts';
 import { silentLog } from '../../../runtime/log.ts';
 import { LEDGER_EVENT } from '../../../telemetry/names.ts';
 import { startTestStore, type TestStore } from '../../helpers/store.ts';
-import { underLoad, until, WorkersLab, type WorkerLedger } from '../../helpers/workers-lab.ts';
+import { until } from '../../helpers/until.ts';
+import { underLoad, WorkersLab, type WorkerLedger } from '../../helpers/workers-lab.ts';
 
 /** The machine's clock read in two ways, by two processes. */
 const CLOCKS_APART_MS = 50;

@@ -4,7 +4,8 @@ import { once } from 'node:events';
 import { readdir } from 'node:fs/promises';
 import http from 'node:http';
 import { LEDGER_EVENT } from '../../../telemetry/names.ts';
-import { underLoad, until, WorkersLab } from '../../helpers/workers-lab.ts';
+import { until } from '../../helpers/until.ts';
+import { underLoad, WorkersLab } from '../../helpers/workers-lab.ts';
 
 interface ConfigJson {
   readonly generation: number;

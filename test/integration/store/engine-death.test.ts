@@ -10,7 +10,8 @@ import { AzimuthError } from '../../../runtime/errors.ts';
 import { silentLog } from '../../../runtime/log.ts';
 import { createEmbeddedStore } from '../../../store/embedded/supervisor.ts';
 import { nativeBlock } from '../../contract/store.ts';
-import { ask, until } from '../../helpers/store-http.ts';
+import { ask } from '../../helpers/store-http.ts';
+import { until } from '../../helpers/until.ts';
 import { startTestStore, type TestStore } from '../../helpers/store.ts';
 
 describe('the embedded store whose engine dies', () => {
@@ -43,10 +44,10 @@ describe('the embedded store whose engine dies', () => {
           );
         }
       });
-      await until('rows are acknowledged', () => acked.size >= target);
+      await until(() => acked.size >= target);
       process.kill(pid, 'SIGKILL');
       await Promise.all(writers);
-      await until('the engine is back', () => store.client.ping());
+      await until(() => store.client.ping());
       assert.notEqual(store.embedded.enginePid(), pid);
     }
     const rows = await store.client.query<{ Id: number }>('SELECT Id FROM acked');
@@ -63,14 +64,14 @@ describe('the embedded store whose engine dies', () => {
 
   it('tells who asks meanwhile to come back, and reports itself alive but not ready', async () => {
     process.kill(store.embedded.enginePid()!, 'SIGKILL');
-    const away = await until('the gap is seen', async () => {
+    const away = await until(async () => {
       const answer = await ask(store, { url: { query: 'SELECT 1' } }).catch(() => undefined);
       return answer?.status === 503 && answer;
     });
     assert.equal(away.headers['retry-after'], '1');
     assert.match(away.body.toString(), /^Code: 210.*try again/);
     assert.equal((await ask(store, { path: '/healthz', auth: null })).status, 200);
-    await until('it is ready again', async () => {
+    await until(async () => {
       const answer = await ask(store, { path: '/readyz', auth: null }).catch(() => undefined);
       return answer?.status === 200;
     });
@@ -141,7 +142,7 @@ describe('the embedded store whose engine dies', () => {
         }
       }
     });
-    await until('rows are acknowledged', () => acked > 5);
+    await until(() => acked > 5);
     await stopped.embedded.stop();
     await Promise.all([reader, ...writers]);
     await stopped.stop();

@@ -9,7 +9,8 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import zlib from 'node:zlib';
 import { seededRandom } from '../../helpers/prng.ts';
-import { ask, until, type Answer, type Question } from '../../helpers/store-http.ts';
+import { ask, type Answer, type Question } from '../../helpers/store-http.ts';
+import { until } from '../../helpers/until.ts';
 import { startTestStore, type TestStore } from '../../helpers/store.ts';
 
 const SEED = Number(process.env['SEED'] ?? 20261125);
@@ -425,10 +426,10 @@ describe('the HTTP interface of the embedded store', () => {
       signal: leaver.signal,
     });
     asked.catch(() => undefined);
-    await until('the query runs', async () => (await running()) === 1);
+    await until(async () => (await running()) === 1);
     leaver.abort();
     await assert.rejects(asked);
-    await until('the query is gone', async () => (await running()) === 0, 5_000);
+    await until(async () => (await running()) === 0, 5_000);
   });
 
   it('leaves no body behind in the spool, whatever became of it', async () => {

@@ -37,6 +37,14 @@ describe('CounterFile', () => {
     assert.equal(statSync(path()).mode & 0o077, 0);
   });
 
+  it('holds the first statement at once: a process may be killed before its next', async () => {
+    const file = open();
+    file.write(sampleLedger(0), 7n);
+    const { ledger, unix_ns } = read();
+    await file.close(true);
+    assert.deepEqual([ledger, unix_ns], [sampleLedger(0), '7']);
+  });
+
   it('leaves nothing of a longer statement behind a shorter one', async () => {
     const file = open();
     file.write(sampleLedger(Number.MAX_SAFE_INTEGER), 1_000_000_000_000_000_000n);
