@@ -5,8 +5,10 @@
  */
 import { runWorker, type WorkerChannel } from '../proxy/workers/worker.ts';
 import { createLog } from '../runtime/log.ts';
+import { boundYoungGeneration } from '../runtime/young-generation.ts';
 import { createExporter, writeClosingLedger } from './run-proxy.ts';
 
+boundYoungGeneration();
 const channel: WorkerChannel = {
   // False while the channel is behind. With the primary gone there is nobody to tell.
   send: (message) => process.connected && process.send!(message, () => undefined),

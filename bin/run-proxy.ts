@@ -20,6 +20,7 @@ import { Lifecycle, runUntilSignal } from '../runtime/lifecycle.ts';
 import { createLog, type Log } from '../runtime/log.ts';
 import { readTlsFiles } from '../runtime/tls-files.ts';
 import { watchFiles } from '../runtime/watch-files.ts';
+import { boundYoungGeneration } from '../runtime/young-generation.ts';
 import type { Ledger } from '../telemetry/ledger.ts';
 import { LEDGER_EVENT } from '../telemetry/names.ts';
 import type { Exporter } from '../transport/exporter.ts';
@@ -39,6 +40,7 @@ export async function runProxy(
   role: 'gateway' | 'sidecar',
   args: readonly string[],
 ): Promise<number> {
+  boundYoungGeneration();
   const { values } = parseArgs({
     args: [...args],
     options: {

@@ -40,7 +40,7 @@ collector:
   kafka: { group_id: ${group} }
 `,
   );
-  return start(0, [process.execPath, benchFile('../bin/main.ts'), 'collector', '--mesh', file], {
+  return start(0, [process.execPath, benchFile('../bin/azimuth.js'), 'collector', '--mesh', file], {
     BENCH_PASSWORD: password,
   });
 }

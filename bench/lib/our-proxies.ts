@@ -40,7 +40,7 @@ async function run(to: Place, setUp: SetUp): Promise<Running> {
   const name = role === 'gateway' ? 'edge' : 'app-sidecar';
   const child = setUp.isUnrecorded
     ? startNode(0, 'peers/unrecorded-gateway.ts', [file, name])
-    : startNode(0, '../bin/main.ts', [role, '--mesh', file, '--name', name]);
+    : startNode(0, '../bin/azimuth.js', [role, '--mesh', file, '--name', name]);
   // What it logs at its start is nobody's measurement; a pipe that nobody reads would fill.
   child.stdout?.resume();
   await until('our proxy', async () => (await get(ports.admin, '/readyz')).status === 200);

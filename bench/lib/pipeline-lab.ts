@@ -207,7 +207,7 @@ export async function startStore(scratch: string): Promise<RunningStore> {
   const data = join(scratch, 'store');
   const child = start(
     1,
-    [process.execPath, benchFile('../bin/main.ts'), 'store', '--mesh', file, '--data', data],
+    [process.execPath, benchFile('../bin/azimuth.js'), 'store', '--mesh', file, '--data', data],
     { BENCH_PASSWORD: PASSWORD },
   );
   const access = { user: 'azimuth', password: PASSWORD };
