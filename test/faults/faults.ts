@@ -1,4 +1,5 @@
 /** What the fault matrix does to its processes. Each waits for what must have happened, not for time. */
+import { Kafka, logLevel, type Admin } from 'kafkajs';
 import { rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -76,6 +77,50 @@ export async function poison({ rig, load, times }: Stage): Promise<void> {
     return row!.n >= times;
   }, WITHIN_MS);
 }
+
+/** The broker deletes messages that no collector has read: its retention was too short. */
+export const deleteUnread: Fault = async ({ rig, load, times }) => {
+  const kafka = new Kafka({ brokers: [...rig.bootstrap], logLevel: logLevel.NOTHING });
+  const admin = kafka.admin();
+  await admin.connect();
+  try {
+    for (let i = 0; i < times; i++) {
+      // A group that never had a position in a partition misses nothing there.
+      await until(async () => {
+        await load.more(BETWEEN);
+        const [group] = await admin.fetchOffsets({ groupId: GROUP, topics: [TOPICS.traces] });
+        return group!.partitions.every(({ offset }) => Number(offset) >= 0);
+      }, WITHIN_MS);
+      await rig.kill9('collector');
+      const before = await offsetsOf(admin);
+      await until(async () => {
+        await load.more(BETWEEN);
+        const now = await offsetsOf(admin);
+        return now.every(({ high }, p) => Number(high) > Number(before[p]?.high));
+      }, WITHIN_MS);
+      const partitions = (await offsetsOf(admin)).map(({ partition, high }) => ({
+        partition,
+        offset: high,
+      }));
+      await admin.deleteTopicRecords({ topic: TOPICS.traces, partitions });
+      await rig.start('collector');
+      await load.more(BETWEEN);
+    }
+  } finally {
+    await admin.disconnect();
+  }
+};
+
+/** The collector's consumer group, by the mesh file's default. */
+const GROUP = 'azimuth-collector';
+
+const offsetsOf = (admin: Admin): ReturnType<Admin['fetchTopicOffsets']> =>
+  admin.fetchTopicOffsets(TOPICS.traces);
+
+/** A broker whose limit our usual batches pass: nothing to do but to send. */
+export const sendThroughSmallBroker: Fault = async ({ load, times }) => {
+  for (let i = 0; i < times; i++) await load.more(BETWEEN);
+};
 
 /** One broker after the other is away for so long, killed or frozen. */
 export function brokersAway(ms: number, how: 'killed' | 'frozen' = 'killed'): Fault {

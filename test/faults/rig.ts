@@ -6,6 +6,7 @@
  *
  * The gateway and the sidecar record one hop for each request. The store is read past its front.
  */
+import kafkajs from 'kafkajs';
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -26,6 +27,8 @@ export interface RigSettings {
   readonly brokers: 1 | 3;
   /** A disk of so many bytes for what, beside the usual one. Needs root. */
   readonly smallDisk?: 'spool' | 'store' | undefined;
+  /** The broker refuses record batches of spans above so many bytes. */
+  readonly batchBytesMax?: number | undefined;
 }
 
 /** Names of processes. `second` is a further collector of the same group, not started at first. */
@@ -58,6 +61,8 @@ export interface Rig {
   readonly failure: Promise<never>;
   close(): Promise<void>;
 }
+
+const { ConfigResourceTypes, Kafka, logLevel } = kafkajs;
 
 export const TOPICS = { traces: 'otlp_spans', logs: 'otlp_logs' } as const;
 export const PARTITIONS = 4;
@@ -194,6 +199,19 @@ class RealRig implements Rig {
       partitions: PARTITIONS,
       replication: count,
     });
+    const { batchBytesMax } = this.settings;
+    if (batchBytesMax !== undefined) await this.#limitBatches(batchBytesMax);
+  }
+
+  async #limitBatches(bytesMax: number): Promise<void> {
+    const admin = new Kafka({ brokers: [...this.bootstrap], logLevel: logLevel.NOTHING }).admin();
+    await admin.connect();
+    const configEntries = [{ name: 'max.message.bytes', value: String(bytesMax) }];
+    await admin.alterConfigs({
+      validateOnly: false,
+      resources: [{ type: ConfigResourceTypes.TOPIC, name: TOPICS.traces, configEntries }],
+    });
+    await admin.disconnect();
   }
 
   async start(name: Proc, nodeArgs: readonly string[] = []): Promise<void> {

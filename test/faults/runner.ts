@@ -29,6 +29,7 @@ export interface Scenario {
   readonly over: readonly RigSettings['transport'][];
   readonly brokers?: 1 | 3;
   readonly smallDisk?: RigSettings['smallDisk'];
+  readonly batchBytesMax?: RigSettings['batchBytesMax'];
   /** How often in CI, and in the whole matrix; 0: not there. */
   readonly times: { readonly ci: number; readonly full: number };
   /** Before the load. */
@@ -67,7 +68,12 @@ export function runMatrix(
   const runs = wanted.flatMap((scenario) =>
     scenario.over.map((transport) => ({
       scenario,
-      settings: { transport, brokers: scenario.brokers ?? 1, smallDisk: scenario.smallDisk },
+      settings: {
+        transport,
+        brokers: scenario.brokers ?? 1,
+        smallDisk: scenario.smallDisk,
+        batchBytesMax: scenario.batchBytesMax,
+      },
     })),
   );
   for (const group of Map.groupBy(runs, ({ settings }) => nameOf(settings)).values()) {
@@ -117,8 +123,9 @@ export function runMatrix(
   }
 }
 
-function nameOf({ transport, brokers, smallDisk }: RigSettings): string {
-  const pipe = transport === 'otlp' ? 'OTLP' : `Kafka (${brokers})`;
+function nameOf({ transport, brokers, smallDisk, batchBytesMax }: RigSettings): string {
+  const limit = batchBytesMax === undefined ? '' : `, batches up to ${batchBytesMax} B`;
+  const pipe = transport === 'otlp' ? 'OTLP' : `Kafka (${brokers}${limit})`;
   return smallDisk === undefined ? pipe : `${pipe}, a small disk under the ${smallDisk}`;
 }
 
