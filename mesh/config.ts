@@ -90,6 +90,13 @@ const routeHost = z
     'is not a host name (lower case, without scheme and port)',
   );
 
+const edgeHost = z
+  .string()
+  .regex(
+    /^(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$/,
+    'is not a host name (lower case, without scheme and port; "*." only in front)',
+  );
+
 // 15 s: Envoy's route timeout, which users of a mesh expect.
 const responseTimeoutMs = milliseconds(1, 3_600_000)
   .default(15_000)
@@ -309,15 +316,63 @@ const collector = z
   })
   .prefault({});
 
+/** What stands in front of the value of a header or query parameter, which must be equal. */
+const fieldMatch = (fieldName: z.ZodString) => z.strictObject({ name: fieldName, value: text });
+
+const match = {
+  path: template,
+  methods,
+  // Empty: a route is about host and path first.
+  headers: z
+    .array(
+      fieldMatch(
+        z
+          .string()
+          .regex(/^[a-z0-9!#$%&'*+.^_`|~-]+$/, 'is not a header name (write it in lower case)'),
+      ),
+    )
+    .default([])
+    .describe('Headers that must all be there with exactly this value; empty: any.'),
+  query: z
+    .array(fieldMatch(text))
+    .default([])
+    .describe('Query parameters that must all be there with exactly this value; empty: any.'),
+};
+
 /** A route at the edge of the mesh, whoever stands there. */
 const edgeRoute = {
   // Empty: an edge for one site needs no host.
-  hosts: z.array(routeHost).default([]).describe('Host names; empty: any.'),
-  path: template,
-  methods,
+  hosts: z
+    .array(edgeHost)
+    .default([])
+    .describe('Host names, "*.example.com" for every name below one; empty: any.'),
+  ...match,
   response_timeout_ms: responseTimeoutMs,
   upgrades,
 };
+
+/** Where a route leads: one name, or several with the share of each (a canary). */
+const target = z.union([
+  name.describe('A workload, or an external.'),
+  z
+    .array(
+      z.strictObject({
+        service: name.describe('A workload, or an external.'),
+        // 1: all that name none get equal shares.
+        weight: z
+          .int('is not a whole number (write a share such as 9 and 1)')
+          .min(0, 'is less than 0 (write 0 for none)')
+          .max(1_000_000, 'is more than 1000000 (write smaller shares)')
+          .default(1)
+          .describe('Share of the requests relative to the sum of all.'),
+      }),
+    )
+    .min(1, 'names no target (write at least one service)')
+    .refine(
+      (targets) => targets.length === 0 || targets.some(({ weight }) => weight > 0),
+      'gives every target the weight 0 (give one of them more)',
+    ),
+]);
 
 const gateway = z.strictObject({
   name,
@@ -327,7 +382,7 @@ const gateway = z.strictObject({
   admin: endpoint(DEFAULT_PORTS.admin),
   workers,
   routes: z
-    .array(z.strictObject({ ...edgeRoute, to: name.describe('A workload, or an external.') }))
+    .array(z.strictObject({ ...edgeRoute, to: target }))
     .min(1, 'names no route (a gateway without routes answers 404 to everything)'),
 });
 
@@ -340,9 +395,7 @@ const workload = z.strictObject({
   connect_timeout_ms: connectTimeoutMs,
   // Only names for http.route: a path that matches none is carried all the same, as "/*".
   routes: z
-    .array(
-      z.strictObject({ path: template, methods, response_timeout_ms: responseTimeoutMs, upgrades }),
-    )
+    .array(z.strictObject({ ...match, response_timeout_ms: responseTimeoutMs, upgrades }))
     .default([]),
 });
 

@@ -153,6 +153,20 @@ type Issue = NonNullable<ReturnType<typeof parseMeshConfig>['error']>['issues'][
 function translate(issue: Issue, source: Source): Fault[] {
   const path: Path = issue.path;
   if (source.failed(path)) return [];
+  if (issue.code === 'invalid_union') {
+    // The form that the value is of: the one that finds fault within it, not with its kind.
+    const meant = issue.errors.find((inner) => inner[0]?.code !== 'invalid_type' || inner[0].path.length > 0); // prettier-ignore
+    if (meant !== undefined) {
+      return meant.flatMap((inner) =>
+        translate({ ...inner, path: [...path, ...inner.path] } as Issue, source),
+      );
+    }
+    const kinds = issue.errors.flatMap((inner) =>
+      inner[0]?.code === 'invalid_type' ? [article(inner[0].expected)] : [],
+    );
+    const value = valueAt(source.raw, path);
+    return [source.fault(path, `is ${kindOf(value)} (write ${kinds.join(', or ')})`)];
+  }
   if (issue.code === 'unrecognized_keys') {
     const known = knownKeys(path);
     return issue.keys.map((key) => {
@@ -227,7 +241,10 @@ function valueAt(raw: unknown, path: Path): unknown {
 function knownKeys(path: Path): string[] {
   let node = meshJsonSchema() as JsonSchemaNode | undefined;
   for (const step of path) {
-    node = typeof step === 'number' ? node?.items : node?.properties?.[String(step)];
+    node =
+      typeof step === 'number'
+        ? (node?.items ?? node?.anyOf?.find(({ items }) => items !== undefined)?.items)
+        : node?.properties?.[String(step)];
   }
   return Object.keys(node?.properties ?? {});
 }
@@ -235,6 +252,7 @@ function knownKeys(path: Path): string[] {
 interface JsonSchemaNode {
   readonly properties?: Readonly<Record<string, JsonSchemaNode>>;
   readonly items?: JsonSchemaNode;
+  readonly anyOf?: readonly JsonSchemaNode[];
 }
 
 /** The candidate within two edits of `word` (one for short words), for "did you mean". */

@@ -4,6 +4,7 @@
  */
 import type { PeerRole, ProxyRole, ProxySide } from '../telemetry/edge-class.ts';
 import type { LimitsPart } from './limits.ts';
+import type { RouteMatch } from './route-order.ts';
 
 /** Identity of a workload, as it stands on the Resource of its spans. */
 export interface WorkloadIdentity {
@@ -31,16 +32,13 @@ export interface Cluster {
   readonly connect_timeout_ms: number;
 }
 
-export interface Route {
+export interface Route extends RouteMatch {
   /** `http.route`: template such as `/products/{id}`; `/*` for the catch-all. */
   readonly template: string;
-  /** Lower-case host names without port; empty = any. */
-  readonly hosts: readonly string[];
-  /** Upper-case methods; empty = any. */
-  readonly methods: readonly string[];
-  /** Segments of the template: a literal, `{}` for one segment, `**` for the rest. */
-  readonly segments: readonly string[];
+  /** Where it leads; the first of `split`, where there is one. */
   readonly cluster: Cluster;
+  /** Several targets and their shares; absent: `cluster` gets everything. */
+  readonly split?: readonly WeightedCluster[];
   /** From the end of the request to the first byte of the response. */
   readonly response_timeout_ms: number;
   /** Protocols, lower case, to which a connection may be upgraded. */
@@ -52,6 +50,12 @@ export interface Route {
   readonly inbound_of?: WorkloadIdentity;
 }
 
+export interface WeightedCluster {
+  readonly cluster: Cluster;
+  /** Share of the requests relative to the sum of all; 0 = none. */
+  readonly weight: number;
+}
+
 export interface Listener {
   readonly name: string;
   readonly side: ProxySide;
@@ -61,7 +65,7 @@ export interface Listener {
   readonly mesh_only: boolean;
   /** The workload it stands for: the gateway itself, the workload served, or the local caller. */
   readonly workload: WorkloadIdentity;
-  /** In order of precedence: first match wins. */
+  /** In the order of the mesh file; which one gets a request says route-order.ts. */
   readonly routes: readonly Route[];
 }
 

@@ -21,6 +21,7 @@ import type {
   Route,
   StorePart,
   TelemetryPart,
+  WeightedCluster,
   WorkloadIdentity,
 } from './part.ts';
 import { CATCH_ALL, parseTemplate } from './route-template.ts';
@@ -158,25 +159,37 @@ function gatewayListener(config: MeshConfig, gateway: GatewayConfig): Listener {
     mesh_only: false,
     workload: identityOf(gateway, 'gateway'),
     routes: gateway.routes.map((route) => {
-      const cluster = clusterCalled(config, route.to);
       // With a sidecar of its own it calls nobody else.
-      return attached === undefined
-        ? edgeRoute(route, cluster)
-        : edgeRoute(route, { ...cluster, meshed: true, endpoints: [reached(sidecar!, attached)] });
+      const clusters = targetsOf(route.to).map(({ service, weight }) => {
+        const cluster = clusterCalled(config, service);
+        const { meshed, endpoints } =
+          attached === undefined
+            ? cluster
+            : { meshed: true, endpoints: [reached(sidecar!, attached)] };
+        return { cluster: { ...cluster, meshed, endpoints }, weight };
+      });
+      return edgeRoute(route, clusters);
     }),
   };
 }
 
+/** Targets of a route with their shares; one name alone gets everything. */
+const targetsOf = (
+  to: GatewayConfig['routes'][number]['to'],
+): readonly { service: string; weight: number }[] =>
+  typeof to === 'string' ? [{ service: to, weight: 1 }] : to;
+
+/** `clusters`: at least one. */
 function edgeRoute(
   route: Omit<GatewayConfig['routes'][number], 'to'>,
-  cluster: Cluster,
+  clusters: readonly WeightedCluster[],
   inboundOf?: WorkloadIdentity,
 ): Route {
   return {
-    ...templateOf(route.path),
+    ...matchOf(route),
     hosts: route.hosts,
-    methods: route.methods,
-    cluster,
+    cluster: clusters[0]!.cluster,
+    ...(clusters.length === 1 ? {} : { split: clusters }),
     response_timeout_ms: route.response_timeout_ms,
     upgrades: route.upgrades,
     ...(inboundOf === undefined ? {} : { inbound_of: inboundOf }),
@@ -208,11 +221,16 @@ function gatewayOutbound(
     mesh_only: false,
     workload: identityOf(gateway, 'gateway'),
     routes: gateway.routes.map((route) => {
-      const bff = config.workloads.find((w) => w.name === route.to && w.kind === 'bff');
+      // Several targets there are only where a gateway calls them itself (references.ts).
+      const { service } = targetsOf(route.to)[0]!;
+      const bff = config.workloads.find((w) => w.name === service && w.kind === 'bff');
       const isHere = bff !== undefined && sidecar.serves.some((v) => v.workload === bff.name);
-      return isHere
-        ? edgeRoute(route, applicationOf(config, bff), workloadIdentity(config, bff))
-        : edgeRoute(route, clusterCalled(config, route.to));
+      const cluster = isHere ? applicationOf(config, bff) : clusterCalled(config, service);
+      return edgeRoute(
+        route,
+        [{ cluster, weight: 1 }],
+        isHere ? workloadIdentity(config, bff) : undefined,
+      );
     }),
   };
 }
@@ -255,7 +273,9 @@ function workloadListeners(
       side: 'ingress',
       mesh_only: false,
       workload: identity,
-      routes: ingress.routes.map((route) => edgeRoute(route, application)),
+      routes: ingress.routes.map((route) =>
+        edgeRoute(route, [{ cluster: application, weight: 1 }]),
+      ),
     },
     ...listeners,
   ];
@@ -290,9 +310,8 @@ function workloadRoutes(
   cluster: Cluster,
 ): Route[] {
   const named = workload.routes.map((route) => ({
-    ...templateOf(route.path),
+    ...matchOf(route),
     hosts,
-    methods: route.methods,
     cluster,
     response_timeout_ms: route.response_timeout_ms,
     upgrades: route.upgrades,
@@ -306,7 +325,9 @@ function workloadRoutes(
     response_timeout_ms: 15_000,
     upgrades: [],
   };
-  const covered = workload.routes.some((r) => r.path === CATCH_ALL && r.methods.length === 0);
+  const covered = workload.routes.some(
+    (r) => r.path === CATCH_ALL && r.methods.length + r.headers.length + r.query.length === 0,
+  );
   return covered ? named : [...named, catchAll];
 }
 
@@ -364,6 +385,19 @@ function endpointOf(address: string): Endpoint {
   return {
     host: address.slice(0, colon).replace(/^\[|\]$/g, ''),
     port: Number(address.slice(colon + 1)),
+  };
+}
+
+/** What a route asks of a request beside its host; lists that are empty stay out. */
+function matchOf(
+  route: Pick<WorkloadConfig['routes'][number], 'path' | 'methods' | 'headers' | 'query'>,
+): Pick<Route, 'template' | 'segments' | 'methods' | 'headers' | 'query'> {
+  const { path, methods, headers, query } = route;
+  return {
+    ...templateOf(path),
+    methods,
+    ...(headers.length === 0 ? {} : { headers }),
+    ...(query.length === 0 ? {} : { query }),
   };
 }
 

@@ -7,6 +7,7 @@ import { DEFAULT_PORTS } from '../runtime/ports.ts';
 import { FILE_FORMAT } from './config.ts';
 import { limitContradictions } from './limits.ts';
 import { group, isRaw, list, strings, text, type Item } from './raw.ts';
+import { compareRoutes, hostRank, type FieldMatch, type RouteMatch } from './route-order.ts';
 import { coversTemplate, parseTemplate } from './route-template.ts';
 import { servingFaults, topologyFaults, unknownName } from './serving.ts';
 import { pathText, type Fault, type Path, type Source } from './source.ts';
@@ -88,14 +89,7 @@ function routeFaults(top: Item, source: Source): Fault[] {
   );
   for (const gateway of list(top, 'gateways')) {
     const routes = list(gateway, 'routes');
-    for (const route of routes) {
-      const to = text(route, 'to');
-      if (to !== undefined && !targets.includes(to)) {
-        faults.push(
-          source.fault([...route.path, 'to'], unknownName('workload or external', to, targets)),
-        );
-      }
-    }
+    for (const route of routes) faults.push(...targetFaults(top, gateway, route, targets, source));
     faults.push(...shadowFaults(routes, source));
   }
   for (const workload of list(top, 'workloads')) {
@@ -107,40 +101,88 @@ function routeFaults(top: Item, source: Source): Fault[] {
   return faults;
 }
 
-/** First match wins, so a route that an earlier one covers whole can never match. */
-function shadowFaults(routes: readonly Item[], source: Source): Fault[] {
-  const faults: Fault[] = [];
-  const covers = (a: readonly string[], b: readonly string[]): boolean =>
-    a.length === 0 || (b.length > 0 && b.every((value) => a.includes(value)));
-  const read = routes.map((route) => {
-    const template = text(route, 'path') ?? '';
-    const parsed = parseTemplate(template);
-    const hosts = strings(route.raw['hosts']);
-    const methods = strings(route.raw['methods']);
-    return { route, template, hosts, methods, segments: parsed.ok ? parsed.segments : undefined };
-  });
-  for (const [index, later] of read.entries()) {
-    if (later.segments === undefined) continue;
-    const earlier = read
-      .slice(0, index)
-      .find(
-        (e) =>
-          e.segments !== undefined &&
-          coversTemplate(e.segments, later.segments!) &&
-          covers(e.hosts, later.hosts) &&
-          covers(e.methods, later.methods),
-      );
-    if (earlier !== undefined) {
-      faults.push(
-        source.fault(
-          [...later.route.path, 'path'],
-          `"${later.template}" can never match: "${earlier.template}" at ` +
-            `${pathText(earlier.route.path)} takes all of it first (move this route before it)`,
-        ),
-      );
-    }
+/** Each target of a route is there; several only where the gateway itself calls them. */
+function targetFaults(
+  top: Item,
+  gateway: Item,
+  route: Item,
+  targets: readonly (string | undefined)[],
+  source: Source,
+): Fault[] {
+  const several = list(route, 'to');
+  const named = several.map((item) => ({
+    to: text(item, 'service'),
+    path: [...item.path, 'service'],
+  }));
+  const to = text(route, 'to');
+  if (to !== undefined) named.push({ to, path: [...route.path, 'to'] });
+  const faults = named.flatMap((one) =>
+    one.to === undefined || targets.includes(one.to)
+      ? []
+      : [source.fault(one.path, unknownName('workload or external', one.to, targets))],
+  );
+  const sidecar = list(top, 'sidecars').find((item) =>
+    list(item, 'serves').some((served) => text(served, 'gateway') === text(gateway, 'name')),
+  );
+  if (several.length > 1 && sidecar !== undefined) {
+    faults.push(
+      source.fault(
+        [...route.path, 'to'],
+        `shares requests out, but ${pathText(sidecar.path)} calls for this gateway and could ` +
+          'choose otherwise (name one target, or let the gateway call by itself)',
+      ),
+    );
   }
   return faults;
+}
+
+/** A route that another one takes precedence over and covers whole can never match. */
+function shadowFaults(routes: readonly Item[], source: Source): Fault[] {
+  const read = routes.flatMap((route) => {
+    const template = text(route, 'path') ?? '';
+    const parsed = parseTemplate(template);
+    if (!parsed.ok) return [];
+    const match: RouteMatch = {
+      segments: parsed.segments,
+      hosts: strings(route.raw['hosts']),
+      methods: strings(route.raw['methods']),
+      headers: fieldMatches(route, 'headers'),
+      query: fieldMatches(route, 'query'),
+    };
+    return [{ route, template, match }];
+  });
+  return read.flatMap((later, index) => {
+    const earlier = read.slice(0, index).find((e) => takesAllOf(e.match, later.match));
+    if (earlier === undefined) return [];
+    return [
+      source.fault(
+        [...later.route.path, 'path'],
+        `"${later.template}" can never match: "${earlier.template}" at ` +
+          `${pathText(earlier.route.path)} takes all of it first (remove one, or make this one more special)`,
+      ),
+    ];
+  });
+}
+
+const fieldMatches = (route: Item, key: string): FieldMatch[] =>
+  list(route, key).map((item) => ({
+    name: text(item, 'name') ?? '',
+    value: text(item, 'value') ?? '',
+  }));
+
+/** True when every request that `b` takes goes to `a`, which stands before it in the file. */
+function takesAllOf(a: RouteMatch, b: RouteMatch): boolean {
+  const hosts = b.hosts.length === 0 ? [''] : b.hosts;
+  const named = (all: readonly FieldMatch[] = [], one: FieldMatch): boolean =>
+    all.some(({ name, value }) => name === one.name && value === one.value);
+  return (
+    hosts.every((host) => hostRank(a.hosts, host) >= 0 && compareRoutes(a, b, host) <= 0) &&
+    coversTemplate(a.segments, b.segments) &&
+    (a.methods.length === 0 ||
+      (b.methods.length > 0 && b.methods.every((method) => a.methods.includes(method)))) &&
+    (a.headers ?? []).every((one) => named(b.headers, one)) &&
+    (a.query ?? []).every((one) => named(b.query, one))
+  );
 }
 
 /** A Host leads to one place: workload names and hosts of externals. */

@@ -15,12 +15,15 @@ import type { Limits } from './limits.ts';
 import { edgeClassOf, Peers, type Peer } from './peer.ts';
 import type { RecordedShape, Recorder } from './recorder.ts';
 import { Router } from './router.ts';
+import { Share } from './share.ts';
 
 /** A route with its cluster at run time. */
 export interface CompiledRoute extends Route {
   readonly runtime: ClusterRuntime;
   /** `azimuth-peer` line for this target; '' outside the mesh. */
   readonly peerLine: string;
+  /** Routes to each target, where there are several: whoever matched this one goes on with `next`. */
+  readonly share?: Share<CompiledRoute>;
 }
 
 /** What all listeners of a process share. */
@@ -85,7 +88,7 @@ export class ListenerContext {
     const clusters = new Map<string, ClusterRuntime>();
     const { workload } = listener;
     const peerLine = `${PEER_HEADER}: ${workload.role};${workload.name}\r\n`;
-    const routes = listener.routes.map((route) => {
+    const compiled = (route: Route): CompiledRoute => {
       const key = JSON.stringify(route.cluster);
       const runtime =
         clusters.get(key) ??
@@ -93,6 +96,16 @@ export class ListenerContext {
         new ClusterRuntime(route.cluster, limits, deadlines);
       clusters.set(key, runtime);
       return { ...route, runtime, peerLine: route.cluster.meshed ? peerLine : '' };
+    };
+    const routes = listener.routes.map((route): CompiledRoute => {
+      const { split } = route;
+      if (split === undefined) return compiled(route);
+      const targets = split.map(({ cluster }) => compiled({ ...route, cluster }));
+      const share = new Share(
+        targets,
+        split.map(({ weight }) => weight),
+      );
+      return { ...targets[0]!, share };
     });
     for (const [key, runtime] of before) if (!clusters.has(key)) runtime.close();
     this.listener = listener;

@@ -21,6 +21,7 @@ import { ShapeMemo, type CompiledRoute, type ListenerContext } from './listener-
 import type { Peer } from './peer.ts';
 import { hashOfPath, hasDotSegment } from './request-rules.ts';
 import type { FailureName } from './rescue.ts';
+import { HeadFields } from './head-fields.ts';
 import { NO_METHOD, NO_ROUTE, type HostRoutes } from './router.ts';
 import { asked, isCountedDown, maxForwards, readAsked } from './upstream-request.ts';
 
@@ -33,6 +34,7 @@ const NO_PROTOCOLS: readonly string[] = [];
 export class RoutedRequest {
   readonly #context: ListenerContext;
   readonly #shapes: ShapeMemo;
+  readonly #fields = new HeadFields();
   method = '';
   path = '';
   isHead = false;
@@ -92,12 +94,17 @@ export class RoutedRequest {
     this.#readPeer(b);
     // `*` asks about the server that is asked, so nobody else can answer.
     if (asked.path === '*') return 'answer_options';
-    const route = router.match(routes, asked.path, asked.method);
+    const route = router.match(
+      routes,
+      asked.path,
+      asked.method,
+      this.#fields.of(b, asked.startLine),
+    );
     this.routedMs = monotonicMs();
     record.phaseNs[ROUTE] = (this.routedMs - startMs) * 1e6;
     if (route === NO_ROUTE) return 'no_route';
     if (route === NO_METHOD) return 'method_not_allowed';
-    this.route = route;
+    this.route = route.share === undefined ? route : route.share.next();
     if (shared.pathMode !== 'template') {
       record.path = shared.pathMode === 'keep' ? asked.path : hashOfPath(asked.path);
     }

@@ -235,6 +235,21 @@ export function joinedValue(b: Buffer, id: number): string {
   return joined;
 }
 
+/** All values of a field by its lower-cased name, joined; undefined when it is not there. Rare paths. */
+export function valueOf(b: Buffer, name: string): string | undefined {
+  let joined: string | undefined;
+  for (let k = 0; k < parsed.fieldCount; k++) {
+    const o = k * STRIDE;
+    const start = lines[o + NAME_START]!;
+    const end = lines[o + NAME_END]!;
+    if (end - start !== name.length) continue;
+    if (b.toString('latin1', start, end).toLowerCase() !== name) continue;
+    const value = b.toString('latin1', lines[o + VALUE_START], lines[o + VALUE_END]);
+    joined = joined === undefined ? value : `${joined},${value}`;
+  }
+  return joined;
+}
+
 /**
  * The lines to forward, in the order received. `head` is the whole head as a latin1 string whose
  * first character is b[base]; `strip` is a set of STRIP bits. Runs of lines that are kept as they

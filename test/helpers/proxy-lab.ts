@@ -193,12 +193,8 @@ export interface LabSettings {
   readonly meshed?: boolean;
   /** Role of the target; `external` makes an egress. */
   readonly targetRole?: Cluster['role'];
-  readonly routes?: readonly {
-    path: string;
-    methods?: string[];
-    hosts?: string[];
-    upgrades?: string[];
-  }[];
+  /** Whatever a route may say beside its path; the cluster is the scripted upstream. */
+  readonly routes?: readonly (Partial<Route> & { readonly path: string })[];
   /** The scripted upstream does not end its side when the other has ended. */
   readonly keepsHalfOpen?: boolean;
   readonly responseTimeoutMs?: number;
@@ -352,17 +348,18 @@ export class ProxyLab {
       role: targetRole,
       connect_timeout_ms: 1_000,
     };
-    const routes = (this.#settings.routes ?? [{ path: '/*' }]).map((route): Route => {
-      const parsed = parseTemplate(route.path);
+    const routes = (this.#settings.routes ?? [{ path: '/*' }]).map(({ path, ...rest }): Route => {
+      const parsed = parseTemplate(path);
       if (!parsed.ok) throw new Error(parsed.fault);
       return {
-        template: route.path,
+        template: path,
         segments: parsed.segments,
-        hosts: route.hosts ?? [],
-        methods: route.methods ?? [],
+        hosts: [],
+        methods: [],
         cluster,
         response_timeout_ms: this.#settings.responseTimeoutMs ?? 15_000,
-        upgrades: route.upgrades ?? [],
+        upgrades: [],
+        ...rest,
       };
     });
     const isGateway = side === 'ingress';

@@ -45,7 +45,7 @@ gateways:
     listen: { port: 70000 } # gateways[0].listen.port: 70000 is not a port
     routes:
       - { path: "/api/{id}", to: web }
-      - { path: "/api/x", to: web } # gateways[0].routes[1].path: "/api/x" can never match
+      - { path: "/api/{x}", to: web } # gateways[0].routes[1].path: "/api/{x}" can never match
       - { path: "/x", to: nowhere } # gateways[0].routes[2].to: there is no workload or external "nowhere"
       - { path: "api", to: web } # gateways[0].routes[3].path: "api" does not start with a slash
       - { path: "/y", to: web, methods: [get] } # gateways[0].routes[4].methods[0]: "get" is not an HTTP method

@@ -57,14 +57,55 @@ sidecars:
       routes('{ hosts: [x.org], path: "/*", to: web }, { path: "/a", to: web }'),
       [],
     );
+    // The more special route comes first whatever the order: only equals are in its way.
+    assert.deepEqual(
+      routes('{ path: "/*", to: web }, { hosts: [x.org], path: "/a", to: web }'),
+      [],
+    );
+    assert.deepEqual(
+      routes('{ hosts: ["*.org"], path: "/a", to: web }, { hosts: [x.org], path: "/a", to: web }'),
+      [],
+    );
+    assert.deepEqual(
+      routes(
+        '{ path: "/a", to: web }, { path: "/a", headers: [ { name: v, value: "1" } ], to: web }',
+      ),
+      [],
+    );
+    assert.equal(routes('{ path: "/{a}/{b}", to: web }, { path: "/{c}/{d}", to: web }').length, 1);
     assert.equal(
-      routes('{ path: "/*", to: web }, { hosts: [x.org], path: "/a", to: web }').length,
+      routes(
+        '{ path: "/a", methods: [GET, PUT], to: web }, { path: "/a", methods: [GET], to: web }',
+      ).length,
       1,
     );
-    assert.equal(
-      routes('{ path: "/{a}/{b}", to: web }, { path: "/{c}/{d}", methods: [GET], to: web }').length,
-      1,
+    const asked = '{ path: "/a", query: [ { name: v, value: "1" } ], to: web }';
+    assert.equal(routes(`${asked}, ${asked}`).length, 1);
+  });
+
+  it('wants every target of a route to be there, and one of them to get requests', () => {
+    const to = (list: string): string =>
+      faultsOf(`${WEB}gateways: [ { name: g, routes: [ { path: "/*", to: ${list} } ] } ]\n`).join();
+    assert.equal(to('[ { service: web, weight: 9 }, { service: web } ]'), '');
+    assert.match(
+      to('[ { service: web }, { service: nowhere } ]'),
+      /routes\[0\]\.to\[1\]\.service: there is no workload or external "nowhere"/,
     );
+    assert.match(to('[ { service: web, weight: 0 } ]'), /gives every target the weight 0/);
+    assert.match(to('[ { service: web, wieght: 1 } ]'), /unknown key \("weight"\?\)/);
+    assert.match(to('5'), /routes\[0\]\.to: is a number \(write a text, or a list\)/);
+  });
+
+  it('refuses several targets where a sidecar calls for the gateway', () => {
+    const faults = faultsOf(`
+topology: attached
+workloads: [ { name: web, address: "127.0.0.1:9101" } ]
+gateways: [ { name: g, routes: [ { path: "/*", to: [ { service: web }, { service: web } ] } ] } ]
+sidecars:
+  - { name: s, admin: { port: 15002 }, serves: [ { workload: web } ] }
+  - { name: gs, admin: { port: 15003 }, serves: [ { gateway: g, outbound: { port: 15004 } } ] }
+`);
+    assert.match(faults.join(), /routes\[0\]\.to: shares requests out, but sidecars\[1\] calls/);
   });
 
   it('lets a sidecar bear the name of its workload, and no gateway the name of a sidecar', () => {
