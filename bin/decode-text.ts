@@ -5,6 +5,7 @@ import { PEER_KNOWN, PEER_ROLES } from '../telemetry/edge-class.ts';
 import {
   ANSWERED_BY,
   ATTEMPT_BITS,
+  attemptEnd,
   FUNCTIONS,
   RESPONSE_FLAGS,
   STREAM_CLASSES,
@@ -126,7 +127,11 @@ export function hopLines(hop: PackedHop): string[] {
       .map(([name]) => name);
     const status = attempt.status === 0 ? 'no status' : `status ${attempt.status}`;
     const times = `from ${milliseconds(attempt.startNs)} for ${milliseconds(attempt.durationNs)}, waited ${milliseconds(attempt.waitNs)}`;
-    rows.push([`attempt ${i + 1}`, `${times}, ${status}, ${bits.join(',') || 'no bits'}`]);
+    const end = attemptEnd(attempt.bits);
+    rows.push([
+      `attempt ${i + 1}`,
+      `${times}, ${status}, ${bits.join(',') || 'no bits'}${end === '' ? '' : `, ended by ${end}`}`,
+    ]);
   });
   return rows.map(([name, value]) => `${name.padEnd(18)} ${value}`);
 }

@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { TOPIC_LOGS, TOPIC_SPANS } from '../telemetry/names.ts';
 import { DEFAULT_PORTS } from '../runtime/ports.ts';
 import { limitsSchema } from './limits.ts';
+import { milliseconds, retryBudget, routePolicyKeys } from './resilience.ts';
 import { parseTemplate } from './route-template.ts';
 
 /** `file_format` that this version writes; another major is refused, a newer minor is warned of. */
@@ -61,12 +62,6 @@ const httpUrl = z
   );
 
 const text = z.string().min(1, 'is empty (give it a value or leave the key out)');
-
-const milliseconds = (least: number, most: number) =>
-  z
-    .int('is not a whole number of milliseconds (write one without unit)')
-    .min(least, `is less than ${least} ms (write ${least} or more)`)
-    .max(most, `is more than ${most} ms (write ${most} or less)`);
 
 const template = z.string().superRefine((value, context) => {
   const parsed = parseTemplate(value);
@@ -348,6 +343,7 @@ const edgeRoute = {
     .describe('Host names, "*.example.com" for every name below one; empty: any.'),
   ...match,
   response_timeout_ms: responseTimeoutMs,
+  ...routePolicyKeys,
   upgrades,
 };
 
@@ -393,9 +389,17 @@ const workload = z.strictObject({
   ...identity,
   address: address.describe('Where the application itself listens, as its sidecar reaches it.'),
   connect_timeout_ms: connectTimeoutMs,
+  retry_budget: retryBudget,
   // Only names for http.route: a path that matches none is carried all the same, as "/*".
   routes: z
-    .array(z.strictObject({ ...match, response_timeout_ms: responseTimeoutMs, upgrades }))
+    .array(
+      z.strictObject({
+        ...match,
+        response_timeout_ms: responseTimeoutMs,
+        ...routePolicyKeys,
+        upgrades,
+      }),
+    )
     .default([]),
 });
 
@@ -449,7 +453,9 @@ const external = z.strictObject({
   hosts: z.array(routeHost).min(1, 'names no host (write the Host that callers use)'),
   address,
   connect_timeout_ms: connectTimeoutMs,
+  retry_budget: retryBudget,
   response_timeout_ms: responseTimeoutMs,
+  ...routePolicyKeys,
   upgrades,
 });
 

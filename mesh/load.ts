@@ -158,7 +158,7 @@ function translate(issue: Issue, source: Source): Fault[] {
     const meant = issue.errors.find((inner) => inner[0]?.code !== 'invalid_type' || inner[0].path.length > 0); // prettier-ignore
     if (meant !== undefined) {
       return meant.flatMap((inner) =>
-        translate({ ...inner, path: [...path, ...inner.path] } as Issue, source),
+        translate({ ...inner, path: [...path, ...inner.path] }, source),
       );
     }
     const kinds = issue.errors.flatMap((inner) =>

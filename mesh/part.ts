@@ -30,6 +30,8 @@ export interface Cluster {
   /** `workload`/`bff`/… of a target in the mesh, `external` outside of it. */
   readonly role: PeerRole;
   readonly connect_timeout_ms: number;
+  /** Absent: the defaults of mesh/resilience.ts. */
+  readonly retry_budget?: { readonly percent: number; readonly min_per_s: number };
 }
 
 export interface Route extends RouteMatch {
@@ -43,11 +45,36 @@ export interface Route extends RouteMatch {
   readonly response_timeout_ms: number;
   /** Protocols, lower case, to which a connection may be upgraded. */
   readonly upgrades: readonly string[];
+  /** Absent where the mesh file asks for nothing of it: then it costs a request nothing. */
+  readonly policy?: RoutePolicy;
   /**
    * On the listener of a gateway that shares its sidecar with this BFF: the request goes to the
    * application straight away, so that the one pass is the BFF's inbound hop.
    */
   readonly inbound_of?: WorkloadIdentity;
+}
+
+/** How a route meets slow and failing services; what is absent is not done. */
+export interface RoutePolicy {
+  /** From the request head to the last byte of the answer, retries included. */
+  readonly timeout_ms?: number;
+  /** From the start of an attempt to the first byte of its answer. */
+  readonly try_timeout_ms?: number;
+  /** Longest pause within an answer. */
+  readonly idle_timeout_ms?: number;
+  readonly retry?: RetryPart;
+}
+
+export interface RetryPart {
+  /** The first one included, 2 or more. */
+  readonly attempts_max: number;
+  readonly on: readonly ('connect_failure' | 'reset' | 'gateway_error' | 'timeout')[];
+  readonly statuses: readonly number[];
+  /** Upper case; `connect_failure` counts for all. */
+  readonly methods: readonly string[];
+  readonly body_bytes_max: number;
+  readonly backoff_ms: number;
+  readonly backoff_max_ms: number;
 }
 
 export interface WeightedCluster {

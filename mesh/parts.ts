@@ -24,6 +24,7 @@ import type {
   WeightedCluster,
   WorkloadIdentity,
 } from './part.ts';
+import { policyOf } from './resilience.ts';
 import { CATCH_ALL, parseTemplate } from './route-template.ts';
 
 /** Where OTLP is taken, and what a sender must show. */
@@ -168,7 +169,11 @@ function gatewayListener(config: MeshConfig, gateway: GatewayConfig): Listener {
             : { meshed: true, endpoints: [reached(sidecar!, attached)] };
         return { cluster: { ...cluster, meshed, endpoints }, weight };
       });
-      return edgeRoute(route, clusters);
+      // Whoever chooses the endpoint tries again: here that is the sidecar.
+      return edgeRoute(
+        attached === undefined ? route : { ...route, retry: undefined, try_timeout_ms: undefined },
+        clusters,
+      );
     }),
   };
 }
@@ -192,6 +197,7 @@ function edgeRoute(
     ...(clusters.length === 1 ? {} : { split: clusters }),
     response_timeout_ms: route.response_timeout_ms,
     upgrades: route.upgrades,
+    ...policy(route),
     ...(inboundOf === undefined ? {} : { inbound_of: inboundOf }),
   };
 }
@@ -289,6 +295,7 @@ function externalRoute(config: MeshConfig, external: MeshConfig['externals'][num
     cluster: clusterCalled(config, external.name),
     response_timeout_ms: external.response_timeout_ms,
     upgrades: external.upgrades,
+    ...policy(external),
   };
 }
 
@@ -299,11 +306,14 @@ function applicationOf(config: MeshConfig, workload: WorkloadConfig): Cluster {
     endpoints: [endpointOf(workload.address)],
     meshed: false,
     role: roleOf(config, workload),
-    connect_timeout_ms: workload.connect_timeout_ms,
+    ...clusterKeys(workload),
   };
 }
 
-/** Templates only name: a path that matches none of them is carried as the catch-all. */
+/**
+ * Templates only name: a path that matches none of them is carried as the catch-all. What they say
+ * about failures is for those who call: the workload's own sidecar passes on what the application says.
+ */
 function workloadRoutes(
   workload: WorkloadConfig,
   hosts: readonly string[],
@@ -315,6 +325,7 @@ function workloadRoutes(
     cluster,
     response_timeout_ms: route.response_timeout_ms,
     upgrades: route.upgrades,
+    ...(hosts.length === 0 ? {} : policy(route)),
   }));
   const catchAll: Route = {
     ...templateOf(CATCH_ALL),
@@ -340,7 +351,7 @@ function clusterCalled(config: MeshConfig, name: string): Cluster {
       endpoints: [endpointOf(external.address)],
       meshed: false,
       role: 'external',
-      connect_timeout_ms: external.connect_timeout_ms,
+      ...clusterKeys(external),
     };
   }
   const workload = config.workloads.find((w) => w.name === name)!;
@@ -351,8 +362,19 @@ function clusterCalled(config: MeshConfig, name: string): Cluster {
     endpoints: [reached(sidecar, inbound!)],
     meshed: true,
     role: roleOf(config, workload),
-    connect_timeout_ms: workload.connect_timeout_ms,
+    ...clusterKeys(workload),
   };
+}
+
+/** What a mesh file says of a service for whoever calls it. */
+function clusterKeys({
+  connect_timeout_ms,
+  retry_budget,
+}: Pick<WorkloadConfig, 'connect_timeout_ms' | 'retry_budget'>): Pick<
+  Cluster,
+  'connect_timeout_ms' | 'retry_budget'
+> {
+  return { connect_timeout_ms, ...(retry_budget === undefined ? {} : { retry_budget }) };
 }
 
 /** Where others reach a listener of a sidecar: one that listens everywhere, by its machine's name. */
@@ -399,6 +421,12 @@ function matchOf(
     ...(headers.length === 0 ? {} : { headers }),
     ...(query.length === 0 ? {} : { query }),
   };
+}
+
+/** The key `policy` of a route, where anything of it was written. */
+function policy(written: Parameters<typeof policyOf>[0]): Pick<Route, 'policy'> {
+  const found = policyOf(written);
+  return found === undefined ? {} : { policy: found };
 }
 
 function templateOf(template: string): Pick<Route, 'template' | 'segments'> {

@@ -2,19 +2,18 @@
  * The tries upstream of one exchange: takes a permit and a connection from the cluster, gives both
  * back exactly once, and says when a request may go a second time. One per exchange.
  *
- *   first ──► complete            the answer was handed over whole; the connection may be kept
- *     │  ├──► drop                the hop ended otherwise; the connection is closed at once
- *     │  └──► detach              the connection became a tunnel, and keeps the permit with it
- *     └──► again ──► …            nothing of the first can have been acted on
+ *   prepare ──► next ──► complete      the answer was handed over whole; the connection may be kept
+ *                │  ├──► drop          the hop ended otherwise; the connection is closed at once
+ *                │  └──► handOver      the connection became a tunnel, and keeps the permit with it
+ *                └──► again, or giveUp and then next ──► …     by the rules of the route
  */
 import { ATTEMPT_BITS } from '../telemetry/hop-record.ts';
 import type { ProcessLoad } from './admission.ts';
 import { Backlog } from './backlog.ts';
-import { writeText } from './codec/output.ts';
 import type { HopMeter } from './hop-meter.ts';
 import type { CompiledRoute } from './listener-context.ts';
 import type { UpstreamConnection, UpstreamUser } from './upstream.ts';
-import { attemptSpanId } from './upstream-request.ts';
+import { attemptSpanId, upstreamHead } from './upstream-request.ts';
 
 export class Attempts {
   readonly #user: UpstreamUser;
@@ -22,10 +21,13 @@ export class Attempts {
   /** Bytes of the request that the upstream does not take. */
   readonly #backlog: Backlog;
   #route!: CompiledRoute;
-  /** Head for upstream, and where in it the parent id stands. */
+  /** Head for upstream, and where in it the parent id and the time that is left stand. */
   #head = '';
   #parentAt = 0;
+  #leftAt = 0;
+  #leftEnd = 0;
   #repeatable = false;
+  #holdsPermit = false;
   /** The connection of the open attempt is not established. */
   #connecting = false;
   /** The connection of the attempt that is open now. */
@@ -37,27 +39,34 @@ export class Attempts {
     this.#backlog = new Backlog(load);
   }
 
+  /** Head of the attempt begun last. */
+  get head(): string {
+    return this.#head;
+  }
+
   /**
-   * Begins attempt 1 of a request whose permit was taken (`route.runtime.enter`). `repeatable`: to
-   * receive it twice changes nothing, and it has no body. Undefined when too many requests wait for
-   * a connection; then the permit was given back.
+   * Takes the permit (`route.runtime.enter`) and the head in `upstreamHead` of a request; `drop`
+   * gives the permit back, whether an attempt was begun or not. `repeatable`: to receive it twice
+   * changes nothing, and it has no body.
    */
-  first(
-    route: CompiledRoute,
-    head: string,
-    parentAt: number,
-    repeatable: boolean,
-    nowMs: number,
-  ): UpstreamConnection | undefined {
-    const upstream = route.runtime.take();
-    if (upstream === undefined) {
-      route.runtime.leave();
-      return undefined;
-    }
+  prepare(route: CompiledRoute, repeatable: boolean): void {
     this.#route = route;
-    this.#head = head;
-    this.#parentAt = parentAt;
+    this.#head = upstreamHead.text;
+    this.#parentAt = upstreamHead.parentAt;
+    this.#leftAt = upstreamHead.leftAt;
+    this.#leftEnd = upstreamHead.leftEnd;
     this.#repeatable = repeatable;
+    this.#holdsPermit = true;
+  }
+
+  /**
+   * Begins the next attempt, on a kept connection where there is one; `leftMs` is what it may take.
+   * Undefined when too many requests wait for a connection.
+   */
+  next(nowMs: number, leftMs: number): UpstreamConnection | undefined {
+    const upstream = this.#route.runtime.take();
+    if (upstream === undefined) return undefined;
+    if (this.#meter.record.attemptCount > 0) this.#renew(leftMs);
     return this.#start(upstream, nowMs);
   }
 
@@ -71,17 +80,10 @@ export class Attempts {
   }
 
   /** Goes once more, to a new connection, so that a second stale one is not met. */
-  again(nowMs: number): void {
-    const { record } = this.#meter;
-    this.#meter.endAttempt(nowMs);
-    this.connected();
-    this.#backlog.release();
-    this.upstream!.release(false);
-    const { socket } = this.#start(this.#route.runtime.connect(), nowMs);
-    const parentId = attemptSpanId(record.spanId, record.attemptCount);
-    const head = this.#head;
-    this.#head = head.slice(0, this.#parentAt) + parentId + head.slice(this.#parentAt + 16);
-    writeText(socket, this.#head);
+  again(nowMs: number, leftMs: number): UpstreamConnection {
+    this.giveUp(nowMs, false);
+    this.#renew(leftMs);
+    return this.#start(this.#route.runtime.connect(), nowMs);
   }
 
   /** Bytes were sent: what of them waits counts in the load of the process. */
@@ -99,19 +101,34 @@ export class Attempts {
 
   /** The answer ended at `atMs`. `reusable`: both messages ended exactly on this connection. */
   complete(atMs: number, reusable: boolean): void {
-    this.detach(atMs).release(reusable);
-    this.#route.runtime.leave();
+    this.giveUp(atMs, reusable);
+    this.#leave();
+  }
+
+  /** Ends the attempt that is open; the permit stays for another one. Safe to call twice. */
+  giveUp(atMs: number, reusable: boolean): void {
+    if (this.upstream !== undefined) this.#detach(atMs).release(reusable);
   }
 
   /** Ends what is open, if anything is: the upstream is closed at once. Safe to call twice. */
   drop(nowMs: number): void {
-    if (this.upstream === undefined) return;
-    this.detach(nowMs).release(false);
+    this.giveUp(nowMs, false);
+    this.#leave();
+  }
+
+  /** Ends the attempt and hands its connection out, and the permit: whoever takes it gives it back. */
+  handOver(atMs: number): UpstreamConnection {
+    this.#holdsPermit = false;
+    return this.#detach(atMs);
+  }
+
+  #leave(): void {
+    if (!this.#holdsPermit) return;
+    this.#holdsPermit = false;
     this.#route.runtime.leave();
   }
 
-  /** Ends the attempt and hands its connection out; the caller gives the permit back. */
-  detach(atMs: number): UpstreamConnection {
+  #detach(atMs: number): UpstreamConnection {
     const upstream = this.upstream!;
     this.upstream = undefined;
     this.connected();
@@ -129,5 +146,20 @@ export class Attempts {
     }
     upstream.use(this.#user);
     return upstream;
+  }
+
+  /** The head for the attempt that follows: another parent, and less time. */
+  #renew(leftMs: number): void {
+    const { spanId, attemptCount } = this.#meter.record;
+    const head = this.#head;
+    const parentEnd = this.#parentAt + 16;
+    const parent = head.slice(0, this.#parentAt) + attemptSpanId(spanId, attemptCount + 1);
+    if (this.#leftAt === 0) {
+      this.#head = parent + head.slice(parentEnd);
+      return;
+    }
+    const left = String(leftMs);
+    this.#head = parent + head.slice(parentEnd, this.#leftAt) + left + head.slice(this.#leftEnd);
+    this.#leftEnd = this.#leftAt + left.length;
   }
 }

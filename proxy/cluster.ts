@@ -4,8 +4,10 @@
  * what is needed and the youngest connection, the least likely to be closing, is used first.
  */
 import type { Cluster } from '../mesh/part.ts';
+import { DEFAULT_RETRY_BUDGET } from '../mesh/resilience.ts';
 import type { Deadlines } from './deadlines.ts';
 import type { Limits } from './limits.ts';
+import { RetryBudget } from './retry-budget.ts';
 import { UpstreamConnection, type Pool } from './upstream.ts';
 
 /** One endpoint, as it crosses process borders. */
@@ -34,11 +36,16 @@ export interface ClusterSnapshot {
   readonly requests_max: number;
   /** Requests turned away because so many were in flight, or waited for a connection. */
   readonly overflows: number;
+  /** Retries by the routes' rules, and those that the budget did not allow. */
+  readonly retries: number;
+  readonly retries_refused: number;
   readonly endpoints: readonly EndpointSnapshot[];
 }
 
 export class ClusterRuntime {
   readonly cluster: Cluster;
+  /** Of the requests of routes that retry. */
+  readonly retryBudget: RetryBudget;
   readonly #pools: readonly (Pool & { idleMax: number })[];
   readonly #requestsMax: number;
   readonly #pendingMax: number;
@@ -51,6 +58,8 @@ export class ClusterRuntime {
 
   constructor(cluster: Cluster, limits: Limits, deadlines: Deadlines) {
     this.cluster = cluster;
+    const { percent, min_per_s } = cluster.retry_budget ?? DEFAULT_RETRY_BUDGET;
+    this.retryBudget = new RetryBudget(percent, min_per_s);
     this.#requestsMax = limits.requestsPerCluster;
     this.#pendingMax = limits.pendingPerCluster;
     this.#pools = cluster.endpoints.map((endpoint) => ({
@@ -77,6 +86,8 @@ export class ClusterRuntime {
       requests_in_flight: this.#inFlight,
       requests_max: this.#requestsMax,
       overflows: this.#overflows,
+      retries: this.retryBudget.given,
+      retries_refused: this.retryBudget.refused,
       endpoints: this.#endpoints(),
     };
   }

@@ -13,6 +13,7 @@ import type { Listener, ProxyPart } from '../mesh/part.ts';
 import { clockId } from '../runtime/clock.ts';
 import { messageOf } from '../runtime/errors.ts';
 import type { Log } from '../runtime/log.ts';
+import { realTimers, type Timers } from '../runtime/timers.ts';
 import type { Ledger } from '../telemetry/ledger.ts';
 import type { ResourceSettings } from '../telemetry/resource.ts';
 import type { Exporter } from '../transport/exporter.ts';
@@ -43,6 +44,8 @@ export interface DataPlaneSettings {
   readonly limits?: Partial<Limits>;
   /** Given by tests that let time pass by hand; the process then starts no clock for it. */
   readonly deadlines?: Deadlines;
+  /** Given by tests too; else the clock and timers of Node. */
+  readonly timers?: Timers;
   /** Folder of the counter files; left out: none is written, and no ended boot is looked for. */
   readonly stateFolder?: string | undefined;
   /** See RecorderSettings. Only bench/ gives it. */
@@ -127,6 +130,7 @@ export class DataPlane {
     this.#shared = {
       limits: this.limits,
       deadlines: this.deadlines,
+      timers: settings.timers ?? realTimers,
       load: this.load,
       recorder: this.recorder,
       pathMode: part.telemetry.path,

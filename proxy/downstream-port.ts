@@ -18,6 +18,8 @@ export interface Downstream {
   /** `x-forwarded-for` and `-proto` lines of this connection; '' inside the mesh. */
   readonly forwardedLines: string;
   setDeadline(kind: DeadlineFor, ms: number): void;
+  /** Nobody is waited for: the hop pauses. */
+  clearDeadline(): void;
   /** Bytes for the client wait in its socket. */
   answerWaits(): void;
   /** Stops and resumes reading of the request body. */

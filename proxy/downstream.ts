@@ -92,6 +92,10 @@ export class DownstreamConnection implements Downstream, Deadlined {
     this.deadline = this.#context.shared.deadlines.in(ms);
   }
 
+  clearDeadline(): void {
+    this.deadline = NEVER;
+  }
+
   answerWaits(): void {
     this.#backlog.watch(this.socket);
   }
@@ -178,10 +182,10 @@ export class DownstreamConnection implements Downstream, Deadlined {
         this.#exchange.fail('request_timeout');
         return;
       case 'connect':
-        this.#exchange.fail('upstream_connect_timeout');
+        this.#exchange.attemptFails('upstream_connect_timeout');
         return;
       case 'response':
-        this.#exchange.fail('upstream_timeout');
+        this.#exchange.attemptFails('upstream_timeout');
         return;
       case 'stream':
         this.#exchange.fail('stream_idle_timeout');

@@ -4,25 +4,28 @@
  *
  *   open ──► begin: route, trace context, head ──► attempt 1 ──► answer ──► flush ──► record
  *     │                    │                          │ └─(pooled connection was closing)─► attempt 2
- *     └──► refuse          └──► fail ◄────────────────┘
+ *     └──► refuse          └──► fail ◄────────────────┤
+ *                                                     └─(the route retries)─► pause ─► attempt n
  *
  * Says what happens and in which order; the parts do the work: routed-request.ts judges the request,
- * request-body.ts and response-relay.ts carry the two messages, attempts.ts has the upstream, waits.ts
- * the deadlines, hop-meter.ts the record.
+ * request-body.ts and response-relay.ts carry the two messages, attempts.ts has the upstream,
+ * retries.ts decides on another attempt, waits.ts and hop-timers.ts have the deadlines, hop-meter.ts
+ * the record.
  *
  * Every request ends in `#finish` (or as a tunnel) exactly once, whatever happened to it, and is
  * recorded there. Client wait is booked from the moment when only the client can move things on.
  */
 import type { Socket } from 'node:net';
 import { monotonicMs } from '../runtime/clock.ts';
-import { FUNCTIONS, T } from '../telemetry/hop-record.ts';
+import { FUNCTIONS, RESPONSE_FLAGS, T } from '../telemetry/hop-record.ts';
 import type { RecordedShape } from './recorder.ts';
 import { Attempts } from './attempts.ts';
 import { BODY_NONE, parsed } from './codec/fields.ts';
 import { writeText, writtenBytes } from './codec/output.ts';
 import { HopMeter } from './hop-meter.ts';
 import type { Downstream, Outcome } from './downstream-port.ts';
-import type { ListenerContext } from './listener-context.ts';
+import { HopTimers } from './hop-timers.ts';
+import type { CompiledRoute, ListenerContext } from './listener-context.ts';
 import { RequestBody, TOO_LARGE } from './request-body.ts';
 import { isSafe } from './request-rules.ts';
 import {
@@ -35,10 +38,12 @@ import {
   type FailureName,
 } from './rescue.ts';
 import { ResponseRelay, type RelayOwner } from './response-relay.ts';
+import { Retries } from './retries.ts';
+import type { RetryRules } from './retry-rules.ts';
 import { RoutedRequest } from './routed-request.ts';
 import { Tunnel } from './tunnel.ts';
 import type { UpstreamUser } from './upstream.ts';
-import { readTrace, upstreamHead, writeUpstreamHead } from './upstream-request.ts';
+import { askedLeftMs, readTrace, upstreamHead, writeUpstreamHead } from './upstream-request.ts';
 import { Waits } from './waits.ts';
 
 const ROUTE = FUNCTIONS.indexOf('route');
@@ -46,6 +51,9 @@ const TRACE_CONTEXT = FUNCTIONS.indexOf('trace_context');
 const HYGIENE = FUNCTIONS.indexOf('hygiene');
 /** FUNCTIONS bits of what `begin` does for every request. */
 export const CORE_FUNCTIONS = (1 << ROUTE) | (1 << TRACE_CONTEXT) | (1 << HYGIENE);
+
+/** The route would have tried again, but not so often, or not with so many others. */
+const RETRIES_SPENT = 1 << RESPONSE_FLAGS.indexOf('URX');
 
 export class Exchange implements UpstreamUser, RelayOwner {
   readonly #down: Downstream;
@@ -60,6 +68,9 @@ export class Exchange implements UpstreamUser, RelayOwner {
   readonly #relay: ResponseRelay;
   readonly #attempts: Attempts;
   readonly #waits: Waits;
+  /** Made for the first request that needs them. */
+  #timers: HopTimers | undefined;
+  #retries: Retries | undefined;
 
   /** Between `open` and the record. */
   active = false;
@@ -134,11 +145,14 @@ export class Exchange implements UpstreamUser, RelayOwner {
     if (verdict !== 'carry') return this.#refuse(verdict, e);
 
     const route = request.route!;
+    const leftMs = this.#limit(b, route, nowMs);
+    if (leftMs === 0) return this.#refuse('deadline_exceeded', e);
     const restarted = readTrace(b, context.isEdge, record);
     const tracedMs = monotonicMs();
     record.phaseNs[TRACE_CONTEXT] = (tracedMs - request.routedMs) * 1e6;
-    writeUpstreamHead(b, head, s, context, route, record, restarted, this.#down.forwardedLines);
-    const { text, parentAt, trailers } = upstreamHead;
+    const { forwardedLines } = this.#down;
+    writeUpstreamHead(b, head, s, context, route, record, restarted, forwardedLines, leftMs);
+    const { trailers } = upstreamHead;
     request.protocols = upstreamHead.protocols;
     if (trailers !== undefined) this.#body.start(bodyKind, bodyBytes, trailers);
 
@@ -147,11 +161,11 @@ export class Exchange implements UpstreamUser, RelayOwner {
     const sendMs = monotonicMs();
     record.phaseNs[HYGIENE] = (sendMs - tracedMs) * 1e6;
     const repeatable = bodyKind === BODY_NONE && isSafe(request.method);
-    const upstream = this.#attempts.first(route, text, parentAt, repeatable, sendMs);
-    if (upstream === undefined) return this.#refuse('upstream_pending_overflow', e);
+    this.#attempts.prepare(route, repeatable);
     this.#waits.start(route, request.expectsContinue);
-    if (!upstream.connected) this.#waits.connect();
-    return this.#send(b, e, n, nowMs, text);
+    if (route.retry !== undefined) this.#mayRetry(route.retry, route, sendMs);
+    if (!this.#startAttempt(sendMs)) return this.#refuse('upstream_pending_overflow', e);
+    return this.#send(b, e, n, nowMs, this.#attempts.head);
   }
 
   /** Bytes of the request body: b[0, n). Returns as `begin` does. */
@@ -173,6 +187,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     const nowMs = monotonicMs();
     const record = this.#record;
     if (isOfLimit(failure)) this.#context.admission.count(failure.name);
+    this.#meter.endsBy(failure.name);
     this.#attempts.drop(nowMs);
     record.flags |= failure.flagBit;
     record.errorType = failure.name;
@@ -190,6 +205,23 @@ export class Exchange implements UpstreamUser, RelayOwner {
     }
     const allow = failure.status === 405 ? this.request.allowedMethods() : [];
     this.#answer(ownAnswer(failure, this.request.isHead, this.#closeAfter, allow), nowMs);
+  }
+
+  /** The open attempt failed: the request goes once more, or the hop ends by that failure. */
+  attemptFails(name: FailureName): void {
+    const nowMs = monotonicMs();
+    if (this.#relay.begun) {
+      this.fail(name);
+      return;
+    }
+    const verdict = this.#retries?.afterFailure(name, this.#record.attemptCount, nowMs);
+    if (verdict === 'again') {
+      this.#meter.endsBy(name);
+      this.#pause(nowMs, false);
+      return;
+    }
+    if (verdict === 'spent') this.#record.flags |= RETRIES_SPENT;
+    this.fail(name);
   }
 
   /** Ends a hop whose head could not be read to its end; `method` is what it began with. */
@@ -248,15 +280,31 @@ export class Exchange implements UpstreamUser, RelayOwner {
     const { upstream } = this.#attempts;
     if (upstream === undefined) return;
     if (errorCode === '' && this.#relay.endOfConnection()) return;
-    if (!upstream.connected) this.fail('upstream_connect_failed');
+    const name = errorCode === 'ECONNRESET' ? 'upstream_reset' : 'upstream_closed';
+    if (!upstream.connected) this.attemptFails('upstream_connect_failed');
     else if (this.#attempts.mayGoAgain) {
       this.#relay.start();
-      this.#attempts.again(monotonicMs());
-      this.#waits.connect();
-    } else this.fail(errorCode === 'ECONNRESET' ? 'upstream_reset' : 'upstream_closed');
+      this.#meter.endsBy(name);
+      const nowMs = monotonicMs();
+      const { socket } = this.#attempts.again(nowMs, this.#timers?.leftMs(nowMs) ?? -1);
+      this.#attemptStarted();
+      writeText(socket, this.#attempts.head);
+    } else this.attemptFails(name);
   }
 
   // ---- RelayOwner
+
+  triesAgain(status: number, reusable: boolean): boolean {
+    this.#timers?.tryEnds();
+    if (this.#retries === undefined) return false;
+    const nowMs = monotonicMs();
+    const verdict = this.#retries.afterStatus(status, this.#record.attemptCount, nowMs);
+    if (verdict === 'spent') this.#record.flags |= RETRIES_SPENT;
+    if (verdict !== 'again') return false;
+    this.#meter.attempt.status = status;
+    this.#pause(nowMs, reusable && this.#body.done);
+    return true;
+  }
 
   responseBegins(status: number, isStream: boolean, endsByClose: boolean): boolean {
     const nowMs = monotonicMs();
@@ -287,6 +335,8 @@ export class Exchange implements UpstreamUser, RelayOwner {
   }
 
   responseComplete(reusable: boolean): void {
+    // What is left is the client's to take.
+    this.#timers?.clear();
     this.#attempts.complete(
       this.#record.timesMs[T.responseLast]!,
       // A paused connection may hold bytes that nobody has seen.
@@ -299,7 +349,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     const nowMs = monotonicMs();
     const record = this.#record;
     this.#meter.answerBegins(SWITCHING_PROTOCOLS, 'tunnel', nowMs);
-    const upstream = this.#attempts.detach(record.timesMs[T.responseLast]!);
+    const upstream = this.#attempts.handOver(record.timesMs[T.responseLast]!);
     writeText(this.downstream, head);
     record.bytesOut += writtenBytes;
     const { runtime } = this.request.route!;
@@ -350,6 +400,80 @@ export class Exchange implements UpstreamUser, RelayOwner {
     return n;
   }
 
+  // ---- attempts
+
+  /** Milliseconds that all of the hop may take, from now on; -1: as long as it needs. */
+  #limit(b: Buffer, route: CompiledRoute, nowMs: number): number {
+    // Whoever is outside could only shorten its own wait, and would tell us how we are built.
+    const askedMs = this.isEdge ? -1 : askedLeftMs(b);
+    const ownMs = route.policy?.timeout_ms ?? -1;
+    if (askedMs < 0 && ownMs < 0) return -1;
+    const isAsked = ownMs < 0 || (askedMs >= 0 && askedMs <= ownMs);
+    const leftMs = isAsked ? askedMs : ownMs;
+    this.#record.deadlineMs = leftMs;
+    if (leftMs > 0) {
+      this.#ownTimers().limit(leftMs, isAsked ? 'deadline_exceeded' : 'route_timeout', nowMs);
+    }
+    return leftMs;
+  }
+
+  #ownTimers(): HopTimers {
+    this.#timers ??= new HopTimers(this.#context.shared.timers, (name) => this.#timeIsUp(name));
+    return this.#timers;
+  }
+
+  /** A timer of this hop fired. */
+  #timeIsUp(name: FailureName): void {
+    if (name === 'try_timeout') this.attemptFails(name);
+    else this.fail(name);
+  }
+
+  #mayRetry(rules: RetryRules, route: CompiledRoute, nowMs: number): void {
+    this.#retries ??= new Retries(this.#context.shared.load);
+    this.#retries.start(rules, route.runtime.retryBudget, this.request.method, nowMs);
+    if (!this.#body.done) this.#body.replay = this.#retries.replay;
+    this.#ownTimers();
+  }
+
+  /** Begins an attempt; false when too many requests wait for a connection. */
+  #startAttempt(nowMs: number): boolean {
+    const leftMs = this.#timers?.leftMs(nowMs) ?? -1;
+    if (this.#attempts.next(nowMs, leftMs) === undefined) return false;
+    this.#attemptStarted();
+    return true;
+  }
+
+  #attemptStarted(): void {
+    if (!this.#attempts.upstream!.connected) this.#waits.connect();
+    const tryMs = this.request.route!.policy?.try_timeout_ms;
+    if (tryMs !== undefined) this.#ownTimers().tryBegins(tryMs);
+  }
+
+  /** Ends the attempt, and goes again after the pause of the route's rules. */
+  #pause(nowMs: number, reusable: boolean): void {
+    this.#attempts.giveUp(nowMs, reusable);
+    this.#timers!.tryEnds();
+    this.#relay.start();
+    this.#meter.backoffBegin(nowMs);
+    this.#waits.nobody();
+    // What comes meanwhile has nowhere to go.
+    if (!this.#body.done) this.#down.pauseRequest();
+    const pauseMs = this.#retries!.pauseMs(this.#record.attemptCount, this.#timers!.chance());
+    this.#timers!.pause(pauseMs, () => this.#goAgain());
+  }
+
+  #goAgain(): void {
+    const nowMs = monotonicMs();
+    this.#meter.backoffEnd(nowMs);
+    if (!this.#startAttempt(nowMs)) {
+      this.fail('upstream_pending_overflow');
+      return;
+    }
+    const upstream = this.#attempts.upstream!;
+    this.#body.sendAgain(upstream, this.#attempts.head, this.#retries!.replay);
+    this.#attempts.sent();
+  }
+
   // ---- the end
 
   /** Waits until the client took the answer, then records. */
@@ -388,6 +512,9 @@ export class Exchange implements UpstreamUser, RelayOwner {
     const record = this.#record;
     const { shared } = this.#context;
     this.#meter.waitEnd(nowMs);
+    this.#meter.backoffEnd(nowMs);
+    this.#timers?.clear();
+    this.#retries?.clear();
     this.active = false;
     this.#flushing = false;
     record.timesMs[T.downstreamLast] = nowMs;

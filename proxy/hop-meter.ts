@@ -14,6 +14,7 @@ import {
   ATTEMPT_BITS,
   createHopRecord,
   T,
+  withAttemptEnd,
   type AttemptRecord,
   type HopRecord,
   type StreamClass,
@@ -24,6 +25,8 @@ export class HopMeter {
   readonly record: HopRecord = createHopRecord();
   /** Start of the client wait that lasts now; 0 = none. */
   #waitSinceMs = 0;
+  /** Start of the pause before a retry that lasts now; 0 = none. */
+  #backoffSinceMs = 0;
   #attemptOpen = false;
 
   /** The current attempt; there is one once `startAttempt` was called. */
@@ -45,6 +48,8 @@ export class HopMeter {
     for (let i = 0; i < phaseNs.length; i++) phaseNs[i] = 0;
     timesMs[T.requestFirst] = nowMs;
     record.waitMs = 0;
+    record.backoffMs = 0;
+    record.deadlineMs = -1;
     record.bytesIn = 0;
     record.bytesOut = 0;
     record.status = 0;
@@ -62,6 +67,7 @@ export class HopMeter {
     newSpanId(record.spanId);
     record.traceFlags = FLAG_SAMPLED | FLAG_RANDOM;
     this.#waitSinceMs = 0;
+    this.#backoffSinceMs = 0;
     this.#attemptOpen = false;
   }
 
@@ -81,6 +87,12 @@ export class HopMeter {
   /** Begins attempt `attemptCount` + 1. */
   startAttempt(nowMs: number, isMeshed: boolean, isPooled: boolean): void {
     const { record } = this;
+    if (record.attemptCount > 0) {
+      // These three are of the last attempt.
+      record.timesMs[T.upstreamLast] = NaN;
+      record.timesMs[T.responseFirst] = NaN;
+      record.timesMs[T.responseLast] = NaN;
+    }
     const attempt = (record.attempts[record.attemptCount++] ??= {
       startMs: 0,
       endMs: 0,
@@ -123,6 +135,25 @@ export class HopMeter {
     record.streamClass = streamClass;
     record.timesMs[T.downstreamFirst] = nowMs;
     this.attempt.status = status;
+  }
+
+  /** The open attempt ends by the failure of this name, unless it had another end already. */
+  endsBy(name: string): void {
+    if (this.#attemptOpen) this.attempt.bits = withAttemptEnd(this.attempt.bits, name);
+  }
+
+  /** From now on the hop pauses before it goes again. */
+  backoffBegin(nowMs: number): void {
+    // Whoever is waited for, it is not the client.
+    this.waitEnd(nowMs);
+    this.#backoffSinceMs = nowMs;
+  }
+
+  /** The pause is over. Safe to call twice. */
+  backoffEnd(nowMs: number): void {
+    if (this.#backoffSinceMs === 0) return;
+    this.record.backoffMs += nowMs - this.#backoffSinceMs;
+    this.#backoffSinceMs = 0;
   }
 
   /** Ends the attempt, if one is open. Safe to call twice. */

@@ -5,6 +5,7 @@
  * routes, and a request in hand ends by the old.
  */
 import type { Listener, Route } from '../mesh/part.ts';
+import type { Timers } from '../runtime/timers.ts';
 import type { HopShape } from '../telemetry/hop-record.ts';
 import { PEER_HEADER } from '../telemetry/names.ts';
 import { Admission, type ProcessLoad } from './admission.ts';
@@ -14,6 +15,7 @@ import type { Deadlines } from './deadlines.ts';
 import type { Limits } from './limits.ts';
 import { edgeClassOf, Peers, type Peer } from './peer.ts';
 import type { RecordedShape, Recorder } from './recorder.ts';
+import { RetryRules } from './retry-rules.ts';
 import { Router } from './router.ts';
 import { Share } from './share.ts';
 
@@ -24,12 +26,15 @@ export interface CompiledRoute extends Route {
   readonly peerLine: string;
   /** Routes to each target, where there are several: whoever matched this one goes on with `next`. */
   readonly share?: Share<CompiledRoute>;
+  /** What is tried again; absent: nothing. */
+  readonly retry?: RetryRules;
 }
 
 /** What all listeners of a process share. */
 export interface ProxyShared {
   readonly limits: Limits;
   readonly deadlines: Deadlines;
+  readonly timers: Timers;
   readonly load: ProcessLoad;
   readonly recorder: Recorder;
   readonly pathMode: 'template' | 'hash' | 'keep';
@@ -95,7 +100,13 @@ export class ListenerContext {
         before.get(key) ??
         new ClusterRuntime(route.cluster, limits, deadlines);
       clusters.set(key, runtime);
-      return { ...route, runtime, peerLine: route.cluster.meshed ? peerLine : '' };
+      const retry = route.policy?.retry;
+      return {
+        ...route,
+        runtime,
+        peerLine: route.cluster.meshed ? peerLine : '',
+        ...(retry === undefined ? {} : { retry: new RetryRules(retry) }),
+      };
     };
     const routes = listener.routes.map((route): CompiledRoute => {
       const { split } = route;

@@ -7,11 +7,12 @@
 import type { Socket } from 'node:net';
 import { monotonicMs } from '../runtime/clock.ts';
 import { T } from '../telemetry/hop-record.ts';
-import { BodyReader, MALFORMED } from './codec/body.ts';
+import { BodyReader, content, MALFORMED, segments } from './codec/body.ts';
 import { BODY_CHUNKED, BODY_NONE } from './codec/fields.ts';
 import { isBlocked, writeChunk, writeContent, writeText } from './codec/output.ts';
 import type { Downstream } from './downstream-port.ts';
 import type { HopMeter } from './hop-meter.ts';
+import type { Replay } from './replay.ts';
 import type { UpstreamConnection } from './upstream.ts';
 import type { Waits } from './waits.ts';
 
@@ -26,6 +27,8 @@ export class RequestBody {
   readonly #bytesMax: number;
   /** The upstream does not take more, so nothing more is read from the client. */
   #blocked = false;
+  /** Keeps what is sent, where the request may go again; else undefined. */
+  replay: Replay | undefined;
 
   /** `bytesMax`: longest body, in content bytes. */
   constructor(down: Downstream, meter: HopMeter, waits: Waits, bytesMax: number) {
@@ -43,6 +46,7 @@ export class RequestBody {
   /** Makes ready for a request that has no body, until `start` says otherwise. */
   reset(): void {
     this.#blocked = false;
+    this.replay = undefined;
     this.#reader.start(BODY_NONE, 0);
   }
 
@@ -83,6 +87,33 @@ export class RequestBody {
     return p;
   }
 
+  /** Reads what of b[p, n) belongs to the body into `replay` alone. Returns as `send` does. */
+  keep(b: Buffer, p: number, n: number, nowMs: number): number {
+    const at = this.done ? p : this.#forward(undefined, b, p, n, '');
+    this.#meter.record.bytesIn += (at < 0 ? n : at) - p;
+    if (this.done) this.#meter.record.timesMs[T.requestLast] = nowMs;
+    return at;
+  }
+
+  /** Sends `head` and all that was read of the body so far, from `kept`, on a new connection. */
+  sendAgain({ socket, connected }: UpstreamConnection, head: string, kept: Replay): void {
+    const { bytes, length } = kept;
+    segments[0] = 0;
+    segments[1] = length;
+    content.pairs = length > 0 ? 2 : 0;
+    content.bytes = length;
+    if (this.#reader.kind === BODY_CHUNKED) {
+      writeChunk(socket, head, bytes, this.done, this.#reader.trailerLines);
+    } else writeContent(socket, head, bytes, '');
+    this.#blocked = !this.done && isBlocked(socket);
+    if (this.#blocked) this.#down.pauseRequest();
+    else if (!this.done) this.#down.resumeRequest();
+    const sentMs = monotonicMs();
+    if (!connected) return;
+    this.#meter.record.timesMs[T.upstreamLast] = sentMs;
+    this.goOn(sentMs);
+  }
+
   /** Waits for whoever is to move the request on, as long as there is no answer. */
   goOn(nowMs: number): void {
     // It is the upstream that does not read, so it is the upstream that is late.
@@ -98,14 +129,19 @@ export class RequestBody {
     if (!this.done) this.#waits.request(monotonicMs());
   }
 
-  /** In one write where it can. Returns as `send` does; then part of it may have been sent. */
-  #forward(socket: Socket, b: Buffer, p: number, n: number, prefix: string): number {
+  /**
+   * In one write where it can; without a socket it is only kept. Returns as `send` does; then part of
+   * it may have been sent.
+   */
+  #forward(socket: Socket | undefined, b: Buffer, p: number, n: number, prefix: string): number {
     const reader = this.#reader;
     // More than one turn only when thousands of tiny chunks came in one read.
     do {
       p = reader.feed(b, p, n);
       if (p === MALFORMED) return MALFORMED;
       if (reader.totalBytes > this.#bytesMax) return TOO_LARGE;
+      this.replay?.keep(b);
+      if (socket === undefined) continue;
       if (reader.kind === BODY_CHUNKED) {
         writeChunk(socket, prefix, b, reader.done, reader.trailerLines);
       } else writeContent(socket, prefix, b, '');

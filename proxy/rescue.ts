@@ -18,6 +18,9 @@ export type FailureName =
   | 'upstream_connect_failed'
   | 'upstream_connect_timeout'
   | 'upstream_timeout'
+  | 'try_timeout'
+  | 'route_timeout'
+  | 'deadline_exceeded'
   | 'upstream_closed'
   | 'upstream_reset'
   | 'upstream_protocol_error'
@@ -131,6 +134,16 @@ const TABLE: readonly Failure[] = [
     'Gateway Timeout',
     'UT',
     'the service did not answer in time',
+    true,
+  ),
+  failure('try_timeout', 504, 'Gateway Timeout', 'UT', 'the service did not answer in time', true),
+  failure('route_timeout', 504, 'Gateway Timeout', 'UT', 'the answer took too long', true),
+  failure(
+    'deadline_exceeded',
+    504,
+    'Gateway Timeout',
+    'UT',
+    'the time that the caller would wait is up',
     true,
   ),
   failure(

@@ -48,6 +48,11 @@ export interface RelayOwner {
    * connection can end this answer. True when the connection must end after it, for whatever reason.
    */
   responseBegins(status: number, isStream: boolean, endsByClose: boolean): boolean;
+  /**
+   * A final head with this status came, of which nothing was sent: true when the request goes again
+   * instead. `reusable`: the answer is all here, and its connection ended exactly with it.
+   */
+  triesAgain(status: number, reusable: boolean): boolean;
   /** An interim head (1xx) was passed on, or left out for an HTTP/1.0 client. */
   interimPassed(): void;
   /** `bytes` were handed to the client; `taken` is false when its socket wants a pause. */
@@ -121,6 +126,10 @@ export class ResponseRelay {
           }
           prefix += this.#lines(b, head, p) + '\r\n';
         } else {
+          const { isHead } = this.#owner.request;
+          const restBytes = isHead || parsed.bodyKind !== BODY_LENGTH ? 0 : parsed.bodyBytes;
+          const isWhole = n - end === restBytes && (isHead || parsed.bodyKind === BODY_LENGTH);
+          if (this.#owner.triesAgain(statusLine.status, isWhole && !parsed.close)) return;
           prefix = (this.#owner.request.isHttp10 ? '' : prefix) + this.#finalHead(b, head, p);
         }
         p = end;

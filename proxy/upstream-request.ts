@@ -21,6 +21,7 @@ import { requestLine } from './codec/request-head.ts';
 import { FIELD, STRIP } from './codec/tables.ts';
 import { announcedTrailers, trailerLine } from './codec/trailers.ts';
 import type { HopRecord } from '../telemetry/hop-record.ts';
+import { DEADLINE_HEADER } from '../telemetry/names.ts';
 import type { CompiledRoute, ListenerContext } from './listener-context.ts';
 import { hostOf } from './router.ts';
 import { hexOfFlags, hexOfWord, incoming, parseTraceparent } from './trace-context.ts';
@@ -34,6 +35,9 @@ export const upstreamHead = {
   text: '',
   /** Where in it the parent id of 16 digits stands. */
   parentAt: 0,
+  /** Where the milliseconds that are left begin and end; both 0 where they are not told. */
+  leftAt: 0,
+  leftEnd: 0,
   /** Trailer fields of the body that may pass. */
   trailers: undefined as ReadonlySet<string> | undefined,
   /** Protocols, lower case, of which the upstream may choose one by a 101; none: it may not. */
@@ -110,7 +114,26 @@ export function readTrace(b: Buffer, isEdge: boolean, record: HopRecord): boolea
   return false;
 }
 
-/** Writes the head for the first attempt into `upstreamHead`. */
+/** Milliseconds that the caller will still wait, as it says; -1 when it says nothing that is one. */
+export function askedLeftMs(b: Buffer): number {
+  if (!isPresent(FIELD.azimuthDeadline) || isRepeated(FIELD.azimuthDeadline)) return -1;
+  const start = valueStart(FIELD.azimuthDeadline);
+  const end = valueEnd(FIELD.azimuthDeadline);
+  // Nine digits are eleven days.
+  if (end === start || end - start > 9) return -1;
+  let left = 0;
+  for (let i = start; i < end; i++) {
+    const digit = b[i]! - 48;
+    if (digit < 0 || digit > 9) return -1;
+    left = left * 10 + digit;
+  }
+  return left;
+}
+
+/**
+ * Writes the head for the first attempt into `upstreamHead`. `leftMs`: what it may take, told to
+ * workloads; -1 where nothing limits it.
+ */
 export function writeUpstreamHead(
   b: Buffer,
   head: string,
@@ -120,6 +143,7 @@ export function writeUpstreamHead(
   record: HopRecord,
   restarted: boolean,
   forwardedLines: string,
+  leftMs: number,
 ): void {
   const ownHost = requestLine.authorityBytes > 0 || !isPresent(FIELD.host);
   let strip = context.stripRequest;
@@ -145,6 +169,15 @@ export function writeUpstreamHead(
   out += 'traceparent: 00-' + trace + '-';
   upstreamHead.parentAt = out.length;
   out += attemptSpanId(spanId, 1) + '-' + hexOfFlags(traceFlags) + '\r\n' + route.peerLine;
+  upstreamHead.leftAt = 0;
+  upstreamHead.leftEnd = 0;
+  if (leftMs >= 0 && route.cluster.role !== 'external') {
+    out += DEADLINE_HEADER + ': ';
+    upstreamHead.leftAt = out.length;
+    out += String(leftMs);
+    upstreamHead.leftEnd = out.length;
+    out += '\r\n';
+  }
   if (context.isEdge) {
     out += forwardedLines;
     if (asked.host !== '') out += 'x-forwarded-host: ' + asked.host + '\r\n';

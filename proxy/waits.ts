@@ -18,6 +18,8 @@ export class Waits {
   /** Of the client: how long it may still keep its request waiting. */
   readonly #pace: Pace;
   #route!: CompiledRoute;
+  /** Longest pause within an answer. */
+  #idleTimeoutMs = 0;
   /** The answer flows: from here on the hop waits for nothing but its next bytes. */
   #flows = false;
   /** The client waits for a 100, so that its silence is not its own. */
@@ -33,6 +35,7 @@ export class Waits {
   /** A request that goes to `route`. */
   start(route: CompiledRoute, forContinue: boolean): void {
     this.#route = route;
+    this.#idleTimeoutMs = route.policy?.idle_timeout_ms ?? this.#limits.streamIdleTimeoutMs;
     this.#flows = false;
     this.forContinue = forContinue;
     this.#pace.start();
@@ -74,7 +77,7 @@ export class Waits {
   stream(): void {
     this.#flows = true;
     this.forContinue = false;
-    this.#down.setDeadline('stream', this.#limits.streamIdleTimeoutMs);
+    this.#down.setDeadline('stream', this.#idleTimeoutMs);
   }
 
   /** For the client to take bytes of the answer: as long as they need at the minimum rate. */
@@ -82,5 +85,10 @@ export class Waits {
     this.#meter.waitBegin(nowMs);
     const allowanceMs = this.#pace.allowanceMs(this.#down.socket.writableLength);
     this.#down.setDeadline('flush', Math.min(this.#limits.streamIdleTimeoutMs, allowanceMs));
+  }
+
+  /** For nobody: the hop pauses before it goes again. */
+  nobody(): void {
+    this.#down.clearDeadline();
   }
 }

@@ -4,7 +4,7 @@
  * people's tools; the packed one is for ours.
  */
 import type { HopRecord, HopShape } from './hop-record.ts';
-import { ATTEMPT_BITS, FUNCTIONS, RESPONSE_FLAGS, TIME_POINTS } from './hop-record.ts';
+import { ATTEMPT_BITS, attemptEnd, FUNCTIONS, RESPONSE_FLAGS, TIME_POINTS } from './hop-record.ts';
 import type { HopTimes } from './hop-times.ts';
 import { MessageWriter } from './message-writer.ts';
 import { ATTR, PLAIN_HOP } from './names.ts';
@@ -83,9 +83,11 @@ export function attemptSpans(
     writer.attribute(9, ATTR.attemptMeshed, (attempt.bits & ATTEMPT_BITS.meshed) !== 0);
     writer.attribute(9, ATTR.attemptAnswered, (attempt.bits & ATTEMPT_BITS.answered) !== 0);
     writer.attribute(9, ATTR.attemptPooled, (attempt.bits & ATTEMPT_BITS.pooled) !== 0);
+    const end = attemptEnd(attempt.bits);
+    if (end !== '') writer.attribute(9, ATTR.attemptEnd, end);
     // Semantic conventions: to a client 4xx is an error too.
     if (attempt.status === 0 || attempt.status >= 400) {
-      const errorType = attempt.status === 0 ? record.errorType : String(attempt.status);
+      const errorType = attempt.status === 0 ? end || record.errorType : String(attempt.status);
       if (errorType !== '') writer.attribute(9, ATTR.errorType, errorType);
       writer.begin(15).varint(3, 2).end();
     }

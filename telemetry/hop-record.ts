@@ -94,6 +94,40 @@ export const ATTEMPT_BITS = {
   pooled: 4,
 } as const;
 
+/**
+ * How an attempt ended that brought no whole answer: `error.type` of its failure. Position = number
+ * in bits 3 to 6 of an attempt; '' where an answer came, or nothing is known. Append only, at most 16.
+ */
+export const ATTEMPT_ENDS = [
+  '',
+  'upstream_connect_failed',
+  'upstream_connect_timeout',
+  'upstream_closed',
+  'upstream_reset',
+  'upstream_protocol_error',
+  'upstream_timeout', // response_timeout_ms
+  'try_timeout',
+  'route_timeout',
+  'deadline_exceeded',
+  'stream_idle_timeout',
+  'client_gone',
+  'client_stalled',
+  'other',
+] as const;
+const END_SHIFT = 3;
+const END_MASK = 0xf;
+
+/** Bits of an attempt with its end named; a name that is none of the list reads as `other`. */
+export function withAttemptEnd(bits: number, end: string): number {
+  const known = (ATTEMPT_ENDS as readonly string[]).indexOf(end);
+  const number = known < 0 ? ATTEMPT_ENDS.length - 1 : known;
+  return (bits & ~(END_MASK << END_SHIFT)) | (number << END_SHIFT);
+}
+
+/** How an attempt ended, from its bits; '' for a number that this version does not know. */
+export const attemptEnd = (bits: number): string =>
+  ATTEMPT_ENDS[(bits >> END_SHIFT) & END_MASK] ?? '';
+
 /** Everything that is the same for all requests of one listener, route, method, caller and target. */
 export interface HopShape {
   readonly side: ProxySide;
@@ -128,7 +162,7 @@ export interface AttemptRecord {
   connectMs: number;
   /** Status that came back; 0 when none did. */
   status: number;
-  /** ATTEMPT_BITS. */
+  /** ATTEMPT_BITS, and how it ended: withAttemptEnd. */
   bits: number;
 }
 
@@ -168,7 +202,7 @@ export interface HopRecord {
   answeredBy: AnsweredBy;
   streamClass: StreamClass;
   configGeneration: number;
-  /** Milliseconds of the caller's deadline that were left at the start; -1 without one. */
+  /** Milliseconds left at the start, of the caller's deadline or the route's own; -1 without any. */
   deadlineMs: number;
   /** Nanoseconds spent in each function, same index as FUNCTIONS; 0 = not performed. */
   readonly phaseNs: Float64Array;

@@ -53,6 +53,8 @@ export const ATTR = {
   attemptMeshed: 'azimuth.attempt.meshed',
   attemptAnswered: 'azimuth.attempt.answered',
   attemptPooled: 'azimuth.attempt.pooled',
+  /** How an attempt ended that brought no whole answer; left out on any other. */
+  attemptEnd: 'azimuth.attempt.end',
 } as const;
 
 /**
@@ -105,6 +107,13 @@ export const SCOPE_NAME = 'azimuth';
 /** Kafka topics. */
 export const TOPIC_SPANS = 'otlp_spans';
 export const TOPIC_LOGS = 'otlp_logs';
+
+/**
+ * Milliseconds that whoever called will still wait, whole and at least 0: each proxy subtracts what
+ * it used, and ends a request whose time is up. Believed from inside the mesh only, sent to workloads
+ * only; an application that passes it on lets its own calls end in time.
+ */
+export const DEADLINE_HEADER = 'azimuth-deadline-ms';
 
 /**
  * Header by which a caller's proxy names its workload to a `mesh_only` listener while certificates

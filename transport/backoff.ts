@@ -3,22 +3,14 @@
  * Keeps no message; the queue asks it before it sends.
  */
 
+import type { Timers } from '../runtime/timers.ts';
+
 /** First pause after a failure. Short: most failures are one lost connection. */
 const RETRY_BASE_MS = 100;
 /** Longest pause: a collector that comes back is found within this time. */
 const RETRY_MAX_MS = 5_000;
 /** Longest wish of the other side that is obeyed; a larger one would only fill the queue. */
 const RETRY_AFTER_MAX_MS = 60_000;
-
-/** The timers it needs; tests bring their own. */
-export interface Timers {
-  /** Monotonic milliseconds. */
-  readonly nowMs: () => number;
-  /** Calls `run` once after `delayMs`; the returned function cancels. */
-  readonly after: (delayMs: number, run: () => void) => () => void;
-  /** 0 <= x < 1. */
-  readonly random: () => number;
-}
 
 export interface BackoffSettings {
   readonly baseMs?: number | undefined;

@@ -21,7 +21,8 @@
 import { messageOf } from '../runtime/errors.ts';
 import type { Log } from '../runtime/log.ts';
 import type { DropReason } from '../telemetry/ledger.ts';
-import { Backoff, type Timers } from './backoff.ts';
+import { realTimers, type Timers } from '../runtime/timers.ts';
+import { Backoff } from './backoff.ts';
 import type { Exporter, OutboundMessage } from './exporter.ts';
 import { judgeFailure, type SendFailure } from './send-failure.ts';
 import { Replays, type QueueSpool } from './spool/replays.ts';
@@ -87,15 +88,6 @@ export interface ExportQueue {
   /** Stops the timers. Call after `drain`. */
   close(): void;
 }
-
-const realTimers: Timers = {
-  nowMs: () => performance.now(),
-  after: (delayMs, run) => {
-    const timer = setTimeout(run, delayMs);
-    return () => clearTimeout(timer);
-  },
-  random: Math.random,
-};
 
 /** An empty queue in front of a started exporter. */
 export function createExportQueue(settings: ExportQueueSettings): ExportQueue {

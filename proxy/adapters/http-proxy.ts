@@ -16,6 +16,7 @@ import { parseTemplate } from '../../mesh/route-template.ts';
 import { clockId } from '../../runtime/clock.ts';
 import { AzimuthError, messageOf } from '../../runtime/errors.ts';
 import { createLog } from '../../runtime/log.ts';
+import { realTimers } from '../../runtime/timers.ts';
 import { createExportQueue } from '../../transport/export-queue.ts';
 import { createOtlpHttpExporter } from '../../transport/otlp-http-exporter.ts';
 import { Deadlines } from '../deadlines.ts';
@@ -238,6 +239,7 @@ class Recording implements HttpProxyInstrumentation {
       // The application has its own connections: nothing is admitted here.
       load: new ProcessLoad(DEFAULT_LIMITS, Infinity),
       deadlines: this.#deadlines,
+      timers: realTimers,
       recorder: this.#recorder,
       pathMode: 'template',
       generation: 1,

@@ -17,6 +17,7 @@ import { TUNNEL } from '../../telemetry/names.ts';
 import { readSpans, type Span } from '../../telemetry/otlp-objects.ts';
 import { decodeHop, type PackedHop } from '../../telemetry/packed-hop.ts';
 import type { Exporter, OutboundMessage } from '../../transport/exporter.ts';
+import { ManualTimers } from './manual-timers.ts';
 import { until } from './until.ts';
 
 /** Wakes whoever waits each time that something happened. */
@@ -209,6 +210,8 @@ export interface LabSettings {
 export class ProxyLab {
   readonly upstream: FakeUpstream;
   readonly deadlines = new Deadlines();
+  /** Of timeouts and pauses that are finer than deadlines. */
+  readonly timers = new ManualTimers();
   proxy!: Proxy;
   readonly messages: OutboundMessage[] = [];
   readonly #hops: RecordedHop[] = [];
@@ -231,6 +234,7 @@ export class ProxyLab {
       exporter: this.#settings.exporter ?? this.#exporter(),
       log: silentLog,
       deadlines: this.deadlines,
+      timers: this.timers,
       ...(this.#settings.limits === undefined ? {} : { limits: this.#settings.limits }),
     });
     await this.proxy.start();
@@ -284,9 +288,15 @@ export class ProxyLab {
     return client.send(request).until(until);
   }
 
-  /** Lets deadlines pass. */
+  /** Lets deadlines and timers pass. */
   advance(ms: number): void {
     this.deadlines.advance(ms);
+    this.timers.advance(ms);
+  }
+
+  /** Resolves when as many timers wait as `count`. */
+  async untilTimers(count: number): Promise<void> {
+    await until(() => this.timers.waiting === count);
   }
 
   /** Lets the clock of the record go on by `ms`, at once. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import net from 'node:net';
 import { once } from 'node:events';
+import { withAttemptEnd } from '../../../telemetry/hop-record.ts';
 import { answering, get, OK, type Script, withLab } from '../../helpers/proxy-lab.ts';
 
 /** Sends an answer and ends the connection behind it. */
@@ -421,7 +422,7 @@ describe('Failures', () => {
         );
         assert.deepEqual(
           hop!.hop.attempts.map((a) => a.bits),
-          [5, 3],
+          [withAttemptEnd(5, 'upstream_closed'), 3],
         );
         assert.equal(hop!.attribute('azimuth.attempts'), 2n);
         assert.equal(lab.proxy.ledger().attempts, 3);
