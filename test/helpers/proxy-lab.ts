@@ -417,7 +417,7 @@ export class ProxyLab {
   }
 }
 
-function recordedHop(span: Span): RecordedHop {
+export function recordedHop(span: Span): RecordedHop {
   const hop = decodeHop(span.attributes.get('azimuth.hop') as Uint8Array);
   const attribute = (name: string): unknown => span.attributes.get(name);
   const number = (name: string): number => Number(span.attributes.get(name) ?? 0);
