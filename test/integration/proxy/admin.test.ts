@@ -77,6 +77,8 @@ describe('the admin address of a proxy', () => {
           requests_in_flight: 0,
           requests_max: 1_024,
           overflows: 0,
+          retries: 0,
+          retries_refused: 0,
           endpoints: [
             {
               host: '127.0.0.1',
