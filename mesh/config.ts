@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { TOPIC_LOGS, TOPIC_SPANS } from '../telemetry/names.ts';
 import { DEFAULT_PORTS } from '../runtime/ports.ts';
 import { limitsSchema } from './limits.ts';
-import { milliseconds, retryBudget, routePolicyKeys } from './resilience.ts';
+import { clusterKeys, milliseconds, routePolicyKeys } from './resilience.ts';
 import { parseTemplate } from './route-template.ts';
 
 /** `file_format` that this version writes; another major is refused, a newer minor is warned of. */
@@ -123,6 +123,12 @@ const endpoint = (defaultPort: number) =>
       port: port.default(defaultPort),
     })
     .prefault({});
+
+/** Beside `address`. */
+const replicas = z
+  .array(address)
+  .default([])
+  .describe('Further addresses where the same is served: requests are shared out among all.');
 
 const identity = {
   // Same as OpenTelemetry's absence of service.namespace: no namespace.
@@ -389,7 +395,8 @@ const workload = z.strictObject({
   ...identity,
   address: address.describe('Where the application itself listens, as its sidecar reaches it.'),
   connect_timeout_ms: connectTimeoutMs,
-  retry_budget: retryBudget,
+  ...clusterKeys,
+  replicas,
   // Only names for http.route: a path that matches none is carried all the same, as "/*".
   routes: z
     .array(
@@ -411,6 +418,10 @@ const inbound = z.strictObject({
     .boolean()
     .default(false)
     .describe('Only proxies of the mesh can connect: believe their azimuth-peer header.'),
+  replicas: z
+    .array(address)
+    .default([])
+    .describe('The same listener of further instances of this sidecar, as others reach them.'),
 });
 
 /** The gateway's functions at a BFF's own sidecar. Its routes have one target, the BFF. */
@@ -453,7 +464,8 @@ const external = z.strictObject({
   hosts: z.array(routeHost).min(1, 'names no host (write the Host that callers use)'),
   address,
   connect_timeout_ms: connectTimeoutMs,
-  retry_budget: retryBudget,
+  ...clusterKeys,
+  replicas,
   response_timeout_ms: responseTimeoutMs,
   ...routePolicyKeys,
   upgrades,

@@ -16,6 +16,26 @@ export interface WorkloadIdentity {
   readonly role: PeerRole;
 }
 
+/** When an endpoint gets no requests for a while: proxy/balancer.ts. */
+export interface OutliersPart {
+  /** In a row. */
+  readonly failures: number;
+  /** The first time, and the longest. */
+  readonly eject_ms: number;
+  readonly eject_max_ms: number;
+}
+
+/** How endpoints are asked whether they are well. */
+export interface HealthCheckPart {
+  /** Absent: whether they take a connection. */
+  readonly path?: string | undefined;
+  readonly interval_ms: number;
+  readonly timeout_ms: number;
+  /** Checks in a row until it counts. */
+  readonly unhealthy_after: number;
+  readonly healthy_after: number;
+}
+
 export interface Endpoint {
   readonly host: string;
   readonly port: number;
@@ -32,6 +52,13 @@ export interface Cluster {
   readonly connect_timeout_ms: number;
   /** Absent: the defaults of mesh/resilience.ts. */
   readonly retry_budget?: { readonly percent: number; readonly min_per_s: number };
+  /** How an endpoint is chosen; absent: least_load. */
+  readonly balance?: 'least_load' | 'round_robin';
+  readonly outliers?: OutliersPart;
+  /** Absent: only by what becomes of requests. */
+  readonly health_check?: HealthCheckPart;
+  /** Names of endpoints stand for all their addresses, looked up so often; absent: for the first. */
+  readonly dns_refresh_ms?: number;
 }
 
 export interface Route extends RouteMatch {

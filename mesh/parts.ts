@@ -24,7 +24,7 @@ import type {
   WeightedCluster,
   WorkloadIdentity,
 } from './part.ts';
-import { policyOf } from './resilience.ts';
+import { policyOf, type clusterKeys } from './resilience.ts';
 import { CATCH_ALL, parseTemplate } from './route-template.ts';
 
 /** Where OTLP is taken, and what a sender must show. */
@@ -253,7 +253,9 @@ function workloadListeners(
     {
       name: `${workload.name}-inbound`,
       side: 'inbound',
-      ...served.inbound,
+      host: served.inbound.host,
+      port: served.inbound.port,
+      mesh_only: served.inbound.mesh_only,
       workload: identity,
       routes: workloadRoutes(workload, [], application),
     },
@@ -303,10 +305,10 @@ function externalRoute(config: MeshConfig, external: MeshConfig['externals'][num
 function applicationOf(config: MeshConfig, workload: WorkloadConfig): Cluster {
   return {
     name: workload.name,
-    endpoints: [endpointOf(workload.address)],
+    endpoints: [workload.address, ...workload.replicas].map(endpointOf),
     meshed: false,
     role: roleOf(config, workload),
-    ...clusterKeys(workload),
+    ...callingKeys(workload),
   };
 }
 
@@ -348,10 +350,10 @@ function clusterCalled(config: MeshConfig, name: string): Cluster {
   if (external !== undefined) {
     return {
       name,
-      endpoints: [endpointOf(external.address)],
+      endpoints: [external.address, ...external.replicas].map(endpointOf),
       meshed: false,
       role: 'external',
-      ...clusterKeys(external),
+      ...callingKeys(external),
     };
   }
   const workload = config.workloads.find((w) => w.name === name)!;
@@ -359,22 +361,29 @@ function clusterCalled(config: MeshConfig, name: string): Cluster {
   const { inbound } = sidecar.serves.find((v) => v.workload === name)!;
   return {
     name,
-    endpoints: [reached(sidecar, inbound!)],
+    endpoints: [reached(sidecar, inbound!), ...inbound!.replicas.map(endpointOf)],
     meshed: true,
     role: roleOf(config, workload),
-    ...clusterKeys(workload),
+    ...callingKeys(workload),
+    // A request would be one more hop there; a connection is none.
+    ...(workload.health_check === undefined
+      ? {}
+      : { health_check: { ...workload.health_check, path: undefined } }),
   };
 }
 
-/** What a mesh file says of a service for whoever calls it. */
-function clusterKeys({
-  connect_timeout_ms,
-  retry_budget,
-}: Pick<WorkloadConfig, 'connect_timeout_ms' | 'retry_budget'>): Pick<
-  Cluster,
-  'connect_timeout_ms' | 'retry_budget'
-> {
-  return { connect_timeout_ms, ...(retry_budget === undefined ? {} : { retry_budget }) };
+/** What a mesh file says of the endpoints of a service; keys that it leaves out stay out. */
+function callingKeys(
+  service: Pick<WorkloadConfig, 'connect_timeout_ms' | keyof typeof clusterKeys>,
+): Pick<Cluster, 'connect_timeout_ms' | keyof typeof clusterKeys> {
+  const { connect_timeout_ms, retry_budget, balance, outliers, health_check, dns_refresh_ms } =
+    service;
+  const written = Object.fromEntries(
+    Object.entries({ retry_budget, balance, outliers, health_check, dns_refresh_ms }).filter(
+      ([, value]) => value !== undefined,
+    ),
+  );
+  return { connect_timeout_ms, ...written };
 }
 
 /** Where others reach a listener of a sidecar: one that listens everywhere, by its machine's name. */

@@ -89,7 +89,7 @@ export const routePolicyKeys = {
 export const DEFAULT_RETRY_BUDGET = { percent: 20, min_per_s: 1 } as const;
 
 /** How much more load retries may put on a service, whatever its routes allow. */
-export const retryBudget = z
+const retryBudget = z
   .strictObject({
     // Linkerd's share; from 20 requests/s on, share and floor together stay below a quarter.
     percent: z
@@ -108,6 +108,71 @@ export const retryBudget = z
   })
   .optional()
   .describe('Bound on the retries of each caller. Left out: 20 percent and one a second.');
+
+const inARow = (most: number) =>
+  z
+    .int('is not a whole number')
+    .min(1, 'is less than 1 (write 1 or more)')
+    .max(most, `is more than ${most} (write ${most} or less)`);
+
+/** Of a service that names none. */
+export const DEFAULT_OUTLIERS = { failures: 5, eject_ms: 1_000, eject_max_ms: 30_000 } as const;
+
+/** Keys of a workload or an external: what those who call it know of its endpoints. */
+export const clusterKeys = {
+  retry_budget: retryBudget,
+  // Latency and load are known to every proxy; turns are for tests and for endpoints that differ in nothing.
+  balance: z
+    .enum(['least_load', 'round_robin'])
+    .optional()
+    .describe(
+      'Of several endpoints: the less loaded of two by latency and requests held (left out), or in turn.',
+    ),
+  outliers: z
+    .strictObject({
+      // 5: Envoy's consecutive_5xx. Fewer, and a deployment's restart takes endpoints out for long.
+      failures: inARow(1_000)
+        .default(DEFAULT_OUTLIERS.failures)
+        .describe('Attempts in a row without an answer, or with 502, 503, 504.'),
+      // 1 s: Linkerd's. A restart of a process takes about as long.
+      eject_ms: milliseconds(100, HOUR_MS)
+        .default(DEFAULT_OUTLIERS.eject_ms)
+        .describe('How long such an endpoint gets nothing, at most; half of it is chance.'),
+      // 30 s: what returns is found within that time.
+      eject_max_ms: milliseconds(100, HOUR_MS)
+        .default(DEFAULT_OUTLIERS.eject_max_ms)
+        .describe('The same after it failed again and again: each time is twice as long.'),
+    })
+    .optional()
+    .describe(
+      'When one of several endpoints gets no requests for a while. Left out: the defaults.',
+    ),
+  health_check: z
+    .strictObject({
+      path: z
+        .string()
+        .regex(/^\/[^\s#]*$/, 'is not a path (write "/…")')
+        .optional()
+        .describe(
+          'GET this of the application itself, 200 to 399 is well; proxies of the mesh, and all ' +
+            'where it is left out, are asked for a connection only.',
+        ),
+      // 5 s and 1 s: Kubernetes' probes by order of magnitude; a check costs one connection.
+      interval_ms: milliseconds(100, HOUR_MS).default(5_000),
+      timeout_ms: milliseconds(10, 60_000).default(1_000),
+      // 3 and 1: one lost packet takes nobody out, and one good answer is proof.
+      unhealthy_after: inARow(100).default(3),
+      healthy_after: inARow(100).default(1),
+    })
+    .optional()
+    .describe('Asks endpoints by itself. No hop, no request: checks are not traffic.'),
+  dns_refresh_ms: milliseconds(100, HOUR_MS)
+    .optional()
+    .describe(
+      'Every address of a name is an endpoint, looked up anew so often. Left out: a name is looked ' +
+        'up at each connect, and its first address taken.',
+    ),
+};
 
 interface WrittenPolicy {
   readonly timeout_ms?: number | undefined;

@@ -7,8 +7,9 @@
  *                │  └──► handOver      the connection became a tunnel, and keeps the permit with it
  *                └──► again, or giveUp and then next ──► …     by the rules of the route
  */
-import { ATTEMPT_BITS } from '../telemetry/hop-record.ts';
+import { ATTEMPT_BITS, T } from '../telemetry/hop-record.ts';
 import type { ProcessLoad } from './admission.ts';
+import { outcomeOf } from './attempt-outcome.ts';
 import { Backlog } from './backlog.ts';
 import type { HopMeter } from './hop-meter.ts';
 import type { CompiledRoute } from './listener-context.ts';
@@ -28,6 +29,10 @@ export class Attempts {
   #leftEnd = 0;
   #repeatable = false;
   #holdsPermit = false;
+  /** The open attempt shows whether its endpoint is well again. */
+  #isProbe = false;
+  /** The connection of the attempt before the next one. */
+  #failed: UpstreamConnection | undefined;
   /** The connection of the open attempt is not established. */
   #connecting = false;
   /** The connection of the attempt that is open now. */
@@ -64,7 +69,8 @@ export class Attempts {
    * Undefined when too many requests wait for a connection.
    */
   next(nowMs: number, leftMs: number): UpstreamConnection | undefined {
-    const upstream = this.#route.runtime.take();
+    const upstream = this.#route.runtime.take(nowMs, this.#failed);
+    this.#failed = undefined;
     if (upstream === undefined) return undefined;
     if (this.#meter.record.attemptCount > 0) this.#renew(leftMs);
     return this.#start(upstream, nowMs);
@@ -83,7 +89,7 @@ export class Attempts {
   again(nowMs: number, leftMs: number): UpstreamConnection {
     this.giveUp(nowMs, false);
     this.#renew(leftMs);
-    return this.#start(this.#route.runtime.connect(), nowMs);
+    return this.#start(this.#route.runtime.connect(nowMs), nowMs);
   }
 
   /** Bytes were sent: what of them waits counts in the load of the process. */
@@ -107,7 +113,9 @@ export class Attempts {
 
   /** Ends the attempt that is open; the permit stays for another one. Safe to call twice. */
   giveUp(atMs: number, reusable: boolean): void {
-    if (this.upstream !== undefined) this.#detach(atMs).release(reusable);
+    if (this.upstream === undefined) return;
+    this.#failed = this.#detach(atMs);
+    this.#failed.release(reusable);
   }
 
   /** Ends what is open, if anything is: the upstream is closed at once. Safe to call twice. */
@@ -123,6 +131,7 @@ export class Attempts {
   }
 
   #leave(): void {
+    this.#failed = undefined;
     if (!this.#holdsPermit) return;
     this.#holdsPermit = false;
     this.#route.runtime.leave();
@@ -134,12 +143,20 @@ export class Attempts {
     this.connected();
     this.#backlog.release();
     this.#meter.endAttempt(atMs);
+    const { runtime } = this.#route;
+    if (runtime.isBalanced) {
+      const { attempt, record } = this.#meter;
+      const answeredMs = record.timesMs[T.responseFirst]!;
+      const latencyMs = (Number.isNaN(answeredMs) ? atMs : answeredMs) - attempt.startMs;
+      runtime.attemptEnds(upstream, atMs, latencyMs, outcomeOf(attempt), this.#isProbe);
+    }
     return upstream;
   }
 
   #start(upstream: UpstreamConnection, nowMs: number): UpstreamConnection {
     this.#meter.startAttempt(nowMs, this.#route.cluster.meshed, upstream.connected);
     this.upstream = upstream;
+    this.#isProbe = this.#route.runtime.attemptBegins(upstream, nowMs);
     if (!upstream.connected) {
       this.#connecting = true;
       this.#route.runtime.connectBegins();

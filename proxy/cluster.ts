@@ -1,11 +1,15 @@
 /**
- * A cluster at run time: round robin over its endpoints, one pool of idle connections each, and the
- * count of requests in flight. Connections are taken last in, first out, so that a pool shrinks to
+ * A cluster at run time: its endpoints with a pool of idle connections each, among which a balancer
+ * chooses where there are several, and the count of requests in flight. Connections are taken last in, first out, so that a pool shrinks to
  * what is needed and the youngest connection, the least likely to be closing, is used first.
  */
-import type { Cluster } from '../mesh/part.ts';
-import { DEFAULT_RETRY_BUDGET } from '../mesh/resilience.ts';
+import type { Cluster, Endpoint } from '../mesh/part.ts';
+import { DEFAULT_OUTLIERS, DEFAULT_RETRY_BUDGET } from '../mesh/resilience.ts';
+import type { Timers } from '../runtime/timers.ts';
+import { Balancer, EndpointLoad, stateOf, type AttemptOutcome, type Balanced } from './balancer.ts';
 import type { Deadlines } from './deadlines.ts';
+import { DnsEndpoints } from './dns-endpoints.ts';
+import { HealthChecks } from './health-checks.ts';
 import type { Limits } from './limits.ts';
 import { RetryBudget } from './retry-budget.ts';
 import { UpstreamConnection, type Pool } from './upstream.ts';
@@ -25,6 +29,9 @@ export interface EndpointSnapshot {
   readonly connects: number;
   readonly connect_failures: number;
   readonly attempts: number;
+  /** `ejected`: it failed, and gets one request now and then; `unhealthy`: health checks fail. */
+  readonly state: 'up' | 'ejected' | 'unhealthy';
+  readonly ejections: number;
 }
 
 /** A cluster, as it crosses process borders. Counts are since it was made. */
@@ -42,34 +49,57 @@ export interface ClusterSnapshot {
   readonly endpoints: readonly EndpointSnapshot[];
 }
 
+type ClusterPool = Pool & Balanced & { idleMax: number };
+
 export class ClusterRuntime {
   readonly cluster: Cluster;
   /** Of the requests of routes that retry. */
   readonly retryBudget: RetryBudget;
-  readonly #pools: readonly (Pool & { idleMax: number })[];
+  #pools: readonly ClusterPool[];
+  /** Undefined where there is nothing to choose. */
+  readonly #balancer: Balancer<ClusterPool> | undefined;
+  readonly #dns: DnsEndpoints | undefined;
+  readonly #healthChecks: HealthChecks | undefined;
   readonly #requestsMax: number;
   readonly #pendingMax: number;
-  #next = 0;
   #inFlight = 0;
   #requests = 0;
   #overflows = 0;
   /** Requests in flight whose connection is not established. */
   #pending = 0;
 
-  constructor(cluster: Cluster, limits: Limits, deadlines: Deadlines) {
+  constructor(cluster: Cluster, limits: Limits, deadlines: Deadlines, timers: Timers) {
     this.cluster = cluster;
     const { percent, min_per_s } = cluster.retry_budget ?? DEFAULT_RETRY_BUDGET;
     this.retryBudget = new RetryBudget(percent, min_per_s);
     this.#requestsMax = limits.requestsPerCluster;
     this.#pendingMax = limits.pendingPerCluster;
-    this.#pools = cluster.endpoints.map((endpoint) => ({
+    const newPool = (endpoint: Endpoint): ClusterPool => ({
       endpoint,
       idle: [],
       idleMax: limits.poolPerEndpoint,
       idleTimeoutMs: limits.upstreamIdleTimeoutMs,
       deadlines,
       counters: { open: 0, connecting: 0, connects: 0, connectFailures: 0, attempts: 0 },
-    }));
+      load: new EndpointLoad(),
+    });
+    this.#pools = cluster.endpoints.map(newPool);
+    const { dns_refresh_ms: refreshMs, health_check: check } = cluster;
+    if (cluster.endpoints.length > 1 || refreshMs !== undefined) {
+      this.#balancer = new Balancer({
+        outliers: cluster.outliers ?? DEFAULT_OUTLIERS,
+        roundRobin: cluster.balance === 'round_robin',
+        random: timers.random,
+      });
+      this.#balancer.endpoints = this.#pools;
+    }
+    if (refreshMs !== undefined) {
+      this.#dns = new DnsEndpoints(cluster.endpoints, refreshMs, timers, (endpoints) =>
+        this.#replace(endpoints, newPool),
+      );
+    }
+    if (check !== undefined)
+      this.#healthChecks = new HealthChecks(check, timers, () => this.#pools);
   }
 
   get inFlight(): number {
@@ -93,7 +123,7 @@ export class ClusterRuntime {
   }
 
   #endpoints(): EndpointSnapshot[] {
-    return this.#pools.map(({ endpoint, idle, counters }) => {
+    return this.#pools.map(({ endpoint, idle, counters, load }) => {
       // A connection that died in the pool stays listed until it is next taken.
       const idleNow = idle.reduce((sum, connection) => sum + (connection.dead ? 0 : 1), 0);
       return {
@@ -107,6 +137,8 @@ export class ClusterRuntime {
         connects: counters.connects,
         connect_failures: counters.connectFailures,
         attempts: counters.attempts,
+        state: stateOf(load),
+        ejections: load.ejections,
       };
     });
   }
@@ -136,11 +168,11 @@ export class ClusterRuntime {
   }
 
   /**
-   * A connection to the next endpoint: an idle one, or one that begins to connect; undefined when
-   * as many connect as may.
+   * A connection to an endpoint: an idle one, or one that begins to connect; undefined when as many
+   * connect as may. `before`: what failed, another endpoint is better.
    */
-  take(): UpstreamConnection | undefined {
-    const pool = this.#nextPool();
+  take(nowMs: number, before?: UpstreamConnection): UpstreamConnection | undefined {
+    const pool = this.#pick(nowMs, before);
     let connection;
     while ((connection = pool.idle.pop()) !== undefined) if (!connection.dead) return connection;
     if (this.#pending < this.#pendingMax) return new UpstreamConnection(pool);
@@ -148,22 +180,58 @@ export class ClusterRuntime {
     return undefined;
   }
 
-  /** A new connection to the next endpoint, whatever is idle. */
-  connect(): UpstreamConnection {
-    return new UpstreamConnection(this.#nextPool());
+  /** A new connection to an endpoint, whatever is idle. */
+  connect(nowMs: number): UpstreamConnection {
+    return new UpstreamConnection(this.#pick(nowMs));
+  }
+
+  /** An attempt begins on this connection. True: tell `attemptEnds` so. */
+  attemptBegins({ pool }: UpstreamConnection, nowMs: number): boolean {
+    return this.#balancer?.begins(pool as ClusterPool, nowMs) ?? false;
+  }
+
+  /** It ended, `latencyMs` to the first byte of its answer, or to its end. Pairs with the above. */
+  attemptEnds(
+    { pool }: UpstreamConnection,
+    nowMs: number,
+    latencyMs: number,
+    outcome: AttemptOutcome,
+    wasProbe: boolean,
+  ): void {
+    this.#balancer?.ends(pool as ClusterPool, nowMs, latencyMs, outcome, wasProbe);
+  }
+
+  /** True when what becomes of attempts matters. */
+  get isBalanced(): boolean {
+    return this.#balancer !== undefined;
   }
 
   /** Ends idle connections, and each busy one with its request: the cluster is not used again. */
   close(): void {
-    for (const pool of this.#pools) {
-      pool.idleMax = 0;
-      for (const connection of pool.idle.splice(0)) connection.release(false);
-    }
+    this.#dns?.close();
+    this.#healthChecks?.close();
+    for (const pool of this.#pools) closePool(pool);
   }
 
-  #nextPool(): Pool {
-    const pool = this.#pools[this.#next]!;
-    if (++this.#next === this.#pools.length) this.#next = 0;
-    return pool;
+  #pick(nowMs: number, before?: UpstreamConnection): ClusterPool {
+    if (this.#balancer === undefined) return this.#pools[0]!;
+    return this.#balancer.pick(nowMs, before?.pool as ClusterPool | undefined);
   }
+
+  /** Other endpoints: those that stay keep their connections, those that go finish their requests. */
+  #replace(endpoints: readonly Endpoint[], newPool: (endpoint: Endpoint) => ClusterPool): void {
+    const before = new Map(this.#pools.map((pool) => [keyOf(pool.endpoint), pool]));
+    this.#pools = endpoints.map((endpoint) => before.get(keyOf(endpoint)) ?? newPool(endpoint));
+    this.#balancer!.endpoints = this.#pools;
+    for (const pool of this.#pools) before.delete(keyOf(pool.endpoint));
+    for (const pool of before.values()) closePool(pool);
+  }
+}
+
+const keyOf = ({ host, port }: Endpoint): string => `${host} ${port}`;
+
+/** Idle connections end now, busy ones with their request. */
+function closePool(pool: ClusterPool): void {
+  pool.idleMax = 0;
+  for (const connection of pool.idle.splice(0)) connection.release(false);
 }

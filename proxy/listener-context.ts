@@ -86,7 +86,7 @@ export class ListenerContext {
 
   /** Takes a configuration. Clusters that did not change keep their connections and counts. */
   apply(listener: Listener): void {
-    const { limits, deadlines } = this.shared;
+    const { limits, deadlines, timers } = this.shared;
     const before = new Map(
       this.clusters.map((runtime) => [JSON.stringify(runtime.cluster), runtime]),
     );
@@ -98,7 +98,7 @@ export class ListenerContext {
       const runtime =
         clusters.get(key) ??
         before.get(key) ??
-        new ClusterRuntime(route.cluster, limits, deadlines);
+        new ClusterRuntime(route.cluster, limits, deadlines, timers);
       clusters.set(key, runtime);
       const retry = route.policy?.retry;
       return {

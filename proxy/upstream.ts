@@ -49,7 +49,7 @@ export interface EndpointCounters {
 
 export class UpstreamConnection implements Deadlined {
   readonly socket: Socket;
-  readonly #pool: Pool;
+  readonly pool: Pool;
   #user: UpstreamUser | undefined;
   #errorCode = '';
   connected = false;
@@ -58,7 +58,7 @@ export class UpstreamConnection implements Deadlined {
   deadlineIndex = -1;
 
   constructor(pool: Pool) {
-    this.#pool = pool;
+    this.pool = pool;
     const { counters } = pool;
     counters.open++;
     counters.connecting++;
@@ -108,14 +108,14 @@ export class UpstreamConnection implements Deadlined {
   /** Gives the connection to an exchange. */
   use(user: UpstreamUser): void {
     this.#user = user;
-    this.#pool.counters.attempts++;
+    this.pool.counters.attempts++;
     this.deadline = NEVER;
   }
 
   /** Takes it back. Only a connection on which both messages ended exactly may be used again. */
   release(reusable: boolean): void {
     this.#user = undefined;
-    const { idle, idleMax, idleTimeoutMs, deadlines } = this.#pool;
+    const { idle, idleMax, idleTimeoutMs, deadlines } = this.pool;
     if (!reusable || this.dead || idle.length >= idleMax || this.socket.writableLength > 0) {
       this.dead = true;
       this.socket.destroy();
@@ -133,7 +133,7 @@ export class UpstreamConnection implements Deadlined {
     this.#user = undefined;
     this.dead = true;
     this.socket.destroySoon();
-    this.deadline = this.#pool.deadlines.in(lingerMs);
+    this.deadline = this.pool.deadlines.in(lingerMs);
   }
 
   onDeadline(): void {

@@ -87,6 +87,8 @@ describe('the admin address of a proxy', () => {
               connects: 1,
               connect_failures: 0,
               attempts: 2,
+              state: 'up',
+              ejections: 0,
             },
           ],
         },

@@ -83,6 +83,64 @@ externals: [ { name: flaky, hosts: [flaky], address: "127.0.0.1:${portOf(service
     );
   });
 
+  it('stops asking a dead endpoint of three, and asks it again when it is back', async () => {
+    const got = [0, 0, 0];
+    const service = (index: number): RequestListener => {
+      return (_, response) => {
+        got[index]!++;
+        response.end();
+      };
+    };
+    const services = await Promise.all([0, 1, 2].map((index) => serve(service(index))));
+    servers.push(...services);
+    const addresses = services.map((server) => `"127.0.0.1:${portOf(server)}"`);
+    const [port, admin] = await freePorts(2);
+    await mesh.start(`
+gateways:
+  - { name: edge, listen: { port: ${port} }, admin: { port: ${admin} }, routes: [ { path: "/*", to: pool } ] }
+externals:
+  - name: pool
+    hosts: [pool]
+    address: ${addresses[0]}
+    replicas: [ ${addresses[1]}, ${addresses[2]} ]
+    outliers: { eject_ms: 200, eject_max_ms: 400 }
+`);
+    const states = async (): Promise<string> => {
+      const { endpoints } = await mesh.cluster('edge', 'pool');
+      return (endpoints as { state: string }[]).map(({ state }) => state).join();
+    };
+    const load = async (requests: number): Promise<number> => {
+      const answers = await Promise.all(Array.from({ length: requests }, () => get(port!, '/')));
+      return answers.filter((status) => status !== 200).length;
+    };
+    await until(async () => (await load(30)) === 0 && got.every((count) => count > 0));
+
+    const dead = services[1]!;
+    const deadPort = portOf(dead);
+    dead.closeAllConnections();
+    dead.close();
+    await once(dead, 'close');
+    await until(async () => {
+      await load(30);
+      return (await states()) === 'up,ejected,up';
+    });
+    // From now on only a probe now and then can fail.
+    const before = await mesh.cluster('edge', 'pool');
+    const failed = await load(300);
+    const after = await mesh.cluster('edge', 'pool');
+    const ejections = (of: Record<string, unknown>): number =>
+      (of['endpoints'] as { ejections: number }[])[1]!.ejections;
+    assert.ok(failed <= ejections(after) - ejections(before) + 1, String(failed));
+
+    const back = await serve(service(1), deadPort);
+    servers.push(back);
+    const gotBefore = got[1]!;
+    await until(async () => {
+      await load(30);
+      return (await states()) === 'up,up,up' && got[1]! > gotBefore + 5;
+    });
+  });
+
   it('ends all work for a request whose 100 ms are up, through three services', async () => {
     const ports = await freePorts(8);
     const [edge, edgeAdmin, inA, outA, adminA, inB, outB, adminB] = ports;

@@ -73,6 +73,89 @@ describe('parts of a mesh', () => {
     });
   });
 
+  it('gives policies to those who call, and endpoints with all their replicas', () => {
+    const { mesh: calling, faults: found } = validateMesh(
+      'm.yaml',
+      `
+file_format: "1.0"
+mesh: m
+store: { password: "\${env:PW}" }
+gateways:
+  - name: edge
+    routes:
+      - { path: "/*", to: [ { service: web, weight: 9 }, { service: pay } ], timeout_ms: 900, retry: {} }
+workloads:
+  - name: web
+    address: "127.0.0.1:9101"
+    replicas: [ "127.0.0.1:9102" ]
+    health_check: { path: /ready }
+    retry_budget: { percent: 10 }
+    routes: [ { path: "/a", retry: { on: [timeout] } } ]
+sidecars:
+  - name: s
+    admin: { port: 15002 }
+    serves: [ { workload: web, inbound: { replicas: [ "10.0.0.2:15006" ] } } ]
+externals: [ { name: pay, hosts: [pay], address: "127.0.0.1:9200", try_timeout_ms: 50 } ]
+`,
+      () => 'p',
+      '',
+    );
+    assert.deepEqual(found, []);
+    const [route] = proxyPart(calling!, 'edge').listeners[0]!.routes;
+    assert.deepEqual(
+      route!.split!.map(({ cluster, weight }) => [cluster.name, weight]),
+      [
+        ['web', 9],
+        ['pay', 1],
+      ],
+    );
+    assert.equal(route!.policy?.timeout_ms, 900);
+    assert.equal(route!.policy.retry?.attempts_max, 2);
+    assert.deepEqual(
+      route!.cluster.endpoints.map(({ host, port }) => `${host}:${port}`),
+      ['127.0.0.1:15006', '10.0.0.2:15006'],
+    );
+    assert.deepEqual(route!.cluster.retry_budget, { percent: 10, min_per_s: 1 });
+    // A proxy is asked for a connection, an application for its path.
+    assert.equal(route!.cluster.health_check?.path, undefined);
+    const [inbound, outbound] = proxyPart(calling!, 's').listeners;
+    const [named] = inbound!.routes;
+    assert.equal(named!.policy, undefined);
+    assert.equal(named!.cluster.health_check?.path, '/ready');
+    assert.deepEqual(
+      named!.cluster.endpoints.map(({ port }) => port),
+      [9101, 9102],
+    );
+    const policies = outbound!.routes.map(({ template, policy }) => [template, policy]);
+    assert.deepEqual(policies[0]![0], '/a');
+    assert.deepEqual(outbound!.routes[0]!.policy?.retry?.on, ['timeout']);
+    assert.equal(outbound!.routes[1]!.policy, undefined);
+    assert.deepEqual(outbound!.routes[2]!.policy, { try_timeout_ms: 50 });
+  });
+
+  it('leaves to the sidecar that calls for a gateway what concerns one attempt', () => {
+    const { mesh: attached } = validateMesh(
+      'm.yaml',
+      `
+file_format: "1.0"
+mesh: m
+topology: attached
+store: { password: "\${env:PW}" }
+gateways: [ { name: edge, routes: [ { path: "/*", to: web, timeout_ms: 900, try_timeout_ms: 90, retry: {} } ] } ]
+workloads: [ { name: web, address: "127.0.0.1:9101" } ]
+sidecars:
+  - { name: s, admin: { port: 15002 }, serves: [ { workload: web } ] }
+  - { name: es, admin: { port: 15003 }, serves: [ { gateway: edge, outbound: { port: 15004 } } ] }
+`,
+      () => 'p',
+      '',
+    );
+    const [atGateway] = proxyPart(attached!, 'edge').listeners[0]!.routes;
+    const [atSidecar] = proxyPart(attached!, 'es').listeners[0]!.routes;
+    assert.deepEqual(atGateway!.policy, { timeout_ms: 900 });
+    assert.deepEqual(Object.keys(atSidecar!.policy!), ['timeout_ms', 'try_timeout_ms', 'retry']);
+  });
+
   it('gives a sidecar inbound to the application and outbound to every workload and external', () => {
     const [inbound, outbound] = proxyPart(mesh!, 'catalog-sidecar').listeners;
     assert.equal(inbound?.side, 'inbound');
