@@ -16,6 +16,7 @@
  */
 import type { Socket } from 'node:net';
 import { monotonicMs } from '../runtime/clock.ts';
+import { noteRead } from '../runtime/young-generation.ts';
 import { RESET, type Admitted } from './admission.ts';
 import { Backlog } from './backlog.ts';
 import { parseRequestHead, requestLine } from './codec/request-head.ts';
@@ -402,6 +403,7 @@ export class DownstreamConnection implements Downstream, Deadlined {
 
   /** Takes bytes. A fault of ours ends one request, never the process. */
   #take(bytes: Buffer): void {
+    noteRead(bytes.length);
     try {
       this.#data(bytes);
     } catch (error) {
