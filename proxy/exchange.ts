@@ -16,16 +16,19 @@
 import type { Socket } from 'node:net';
 import { monotonicMs } from '../runtime/clock.ts';
 import { FUNCTIONS, T } from '../telemetry/hop-record.ts';
+import { CONSUMER_HEADER } from '../telemetry/names.ts';
 import type { RecordedShape } from './recorder.ts';
 import { Attempts } from './attempts.ts';
 import { BODY_NONE, parsed } from './codec/fields.ts';
 import { writeText, writtenBytes } from './codec/output.ts';
 import { HopMeter } from './hop-meter.ts';
 import type { Downstream, Outcome } from './downstream-port.ts';
+import { FilterRun, type FilterOwner, type HeldHead } from './filters/filter-run.ts';
 import type { ListenerContext } from './listener-context.ts';
 import { RequestBody, TOO_LARGE } from './request-body.ts';
 import { isSafe } from './request-rules.ts';
 import {
+  emptyAnswer,
   errorTypeOfStatus,
   FAILURES,
   isOfLimit,
@@ -38,7 +41,12 @@ import { ResponseRelay, type RelayOwner } from './response-relay.ts';
 import { RoutedRequest } from './routed-request.ts';
 import { Tunnel } from './tunnel.ts';
 import type { UpstreamUser } from './upstream.ts';
-import { readTrace, upstreamHead, writeUpstreamHead } from './upstream-request.ts';
+import {
+  readTrace,
+  upstreamHead,
+  writeUpstreamHead,
+  type HeadChanges,
+} from './upstream-request.ts';
 import { Waits } from './waits.ts';
 
 const ROUTE = FUNCTIONS.indexOf('route');
@@ -47,7 +55,7 @@ const HYGIENE = FUNCTIONS.indexOf('hygiene');
 /** FUNCTIONS bits of what `begin` does for every request. */
 export const CORE_FUNCTIONS = (1 << ROUTE) | (1 << TRACE_CONTEXT) | (1 << HYGIENE);
 
-export class Exchange implements UpstreamUser, RelayOwner {
+export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
   readonly #down: Downstream;
   readonly #context: ListenerContext;
   readonly downstream: Socket;
@@ -60,6 +68,12 @@ export class Exchange implements UpstreamUser, RelayOwner {
   readonly #relay: ResponseRelay;
   readonly #attempts: Attempts;
   readonly #waits: Waits;
+  /** There from the first request that has filters. */
+  #filters: FilterRun | undefined;
+  /** The request in hand has filters. */
+  #filtered = false;
+  responseTakenOut: ReadonlySet<string> | undefined;
+  responseLines = '';
 
   /** Between `open` and the record. */
   active = false;
@@ -97,6 +111,9 @@ export class Exchange implements UpstreamUser, RelayOwner {
     this.#downstreamBlocked = false;
     this.#flushing = false;
     this.#closeAfter = false;
+    this.#filtered = false;
+    this.responseTakenOut = undefined;
+    this.responseLines = '';
     this.#lateAtStartMs = shared.deadlines.lateTotalMs;
     this.#body.reset();
     this.#relay.start();
@@ -137,21 +154,23 @@ export class Exchange implements UpstreamUser, RelayOwner {
     const restarted = readTrace(b, context.isEdge, record);
     const tracedMs = monotonicMs();
     record.phaseNs[TRACE_CONTEXT] = (tracedMs - request.routedMs) * 1e6;
-    writeUpstreamHead(b, head, s, context, route, record, restarted, this.#down.forwardedLines);
-    const { text, parentAt, trailers } = upstreamHead;
-    request.protocols = upstreamHead.protocols;
-    if (trailers !== undefined) this.#body.start(bodyKind, bodyBytes, trailers);
-
-    if (context.shared.load.isFull) return this.#refuse('overloaded', e);
-    if (!route.runtime.enter()) return this.#refuse('upstream_overflow', e);
-    const sendMs = monotonicMs();
-    record.phaseNs[HYGIENE] = (sendMs - tracedMs) * 1e6;
-    const repeatable = bodyKind === BODY_NONE && isSafe(request.method);
-    const upstream = this.#attempts.first(route, text, parentAt, repeatable, sendMs);
-    if (upstream === undefined) return this.#refuse('upstream_pending_overflow', e);
-    this.#waits.start(route, request.expectsContinue);
-    if (!upstream.connected) this.#waits.connect();
-    return this.#send(b, e, n, nowMs, text);
+    const { filters } = route;
+    if (filters === undefined) return this.#carry(b, head, s, e, n, nowMs, restarted, tracedMs);
+    const { load } = context.shared;
+    this.#filtered = true;
+    this.responseTakenOut = filters.responseTakenOut;
+    this.#filters ??= new FilterRun(this, this.#down, load, record);
+    const hasBody = !this.#body.done;
+    return this.#filters.begin(filters, {
+      b,
+      s,
+      e,
+      n,
+      text: head,
+      atMs: nowMs,
+      restarted,
+      hasBody,
+    });
   }
 
   /** Bytes of the request body: b[0, n). Returns as `begin` does. */
@@ -189,7 +208,10 @@ export class Exchange implements UpstreamUser, RelayOwner {
       this.#closeAfter = true;
     }
     const allow = failure.status === 405 ? this.request.allowedMethods() : [];
-    this.#answer(ownAnswer(failure, this.request.isHead, this.#closeAfter, allow), nowMs);
+    this.#answer(
+      ownAnswer(failure, this.request.isHead, this.#closeAfter, allow, this.responseLines),
+      nowMs,
+    );
   }
 
   /** Ends a hop whose head could not be read to its end; `method` is what it began with. */
@@ -321,7 +343,87 @@ export class Exchange implements UpstreamUser, RelayOwner {
     this.fail('upstream_protocol_error');
   }
 
+  // ---- FilterOwner
+
+  filtersPassed({ b, text, s, e, n, atMs, restarted }: HeldHead): number {
+    const { changes, compiled, consumer } = this.#filters!;
+    this.#noteFilters();
+    this.#body.limitTo(changes.bodyBytesMax);
+    // An external is told nothing of who called us.
+    const named = consumer !== '' && this.request.route!.cluster.role !== 'external';
+    return this.#carry(b, text, s, e, n, atMs, restarted, monotonicMs(), {
+      path: changes.path,
+      query: changes.query,
+      takenOut: compiled.requestTakenOut,
+      lines: changes.requestLines + (named ? `${CONSUMER_HEADER}: ${consumer}\r\n` : ''),
+    });
+  }
+
+  filtersRefused({ e }: HeldHead, failure: FailureName): number {
+    this.#noteFilters();
+    this.responseLines += this.#filters!.answerLines;
+    return this.#refuse(failure, e);
+  }
+
+  filtersAnswered({ e }: HeldHead, status: 204): number {
+    this.#noteFilters();
+    this.#record.status = status;
+    this.#record.answeredBy = 'proxy';
+    if (!this.#body.done || this.request.isHttp10) this.#closeAfter = true;
+    const lines = this.responseLines + this.#filters!.answerLines;
+    this.#answer(emptyAnswer(lines, this.#closeAfter), monotonicMs());
+    return e;
+  }
+
+  filterBroke(error: unknown): void {
+    this.#context.shared.onFault(error);
+    this.fail('internal');
+  }
+
+  /** What they found and changed so far counts for the record and for every answer. */
+  #noteFilters(): void {
+    const { performed, consumer, changes } = this.#filters!;
+    this.request.performed = performed;
+    this.request.consumer = this.#context.consumerLabel(consumer);
+    this.responseLines = changes.responseLines;
+  }
+
   // ---- request side
+
+  /** Sends the request just parsed on its way. Returns as `begin` does. */
+  #carry(
+    b: Buffer,
+    head: string,
+    s: number,
+    e: number,
+    n: number,
+    nowMs: number,
+    restarted: boolean,
+    sinceMs: number,
+    changes?: HeadChanges,
+  ): number {
+    const context = this.#context;
+    const { request } = this;
+    const record = this.#record;
+    const route = request.route!;
+    const { bodyKind, bodyBytes } = parsed;
+    const { forwardedLines } = this.#down;
+    writeUpstreamHead(b, head, s, context, route, record, restarted, forwardedLines, changes);
+    const { text, parentAt, trailers } = upstreamHead;
+    request.protocols = upstreamHead.protocols;
+    if (trailers !== undefined) this.#body.start(bodyKind, bodyBytes, trailers);
+
+    if (context.shared.load.isFull) return this.#refuse('overloaded', e);
+    if (!route.runtime.enter()) return this.#refuse('upstream_overflow', e);
+    const sendMs = monotonicMs();
+    record.phaseNs[HYGIENE] = (sendMs - sinceMs) * 1e6;
+    const repeatable = bodyKind === BODY_NONE && isSafe(request.method);
+    const upstream = this.#attempts.first(route, text, parentAt, repeatable, sendMs);
+    if (upstream === undefined) return this.#refuse('upstream_pending_overflow', e);
+    this.#waits.start(route, request.expectsContinue);
+    if (!upstream.connected) this.#waits.connect();
+    return this.#send(b, e, n, nowMs, text);
+  }
 
   /** Fails before anything was sent. Returns where the rest of the bytes begins: at `e`. */
   #refuse(name: FailureName, e: number): number {
@@ -388,6 +490,10 @@ export class Exchange implements UpstreamUser, RelayOwner {
     const record = this.#record;
     const { shared } = this.#context;
     this.#meter.waitEnd(nowMs);
+    if (this.#filtered) {
+      this.#filters!.end(nowMs);
+      this.#noteFilters();
+    }
     this.active = false;
     this.#flushing = false;
     record.timesMs[T.downstreamLast] = nowMs;

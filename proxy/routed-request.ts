@@ -13,6 +13,7 @@ import {
   parsed,
   valueEnd,
   valueIs,
+  valueOf,
   valueStart,
 } from './codec/fields.ts';
 import { requestLine } from './codec/request-head.ts';
@@ -45,6 +46,9 @@ export class RoutedRequest {
   route: CompiledRoute | undefined;
   /** Protocols, lower case, that the upstream may change to by a 101. */
   protocols = NO_PROTOCOLS;
+  /** FUNCTIONS bits of the filters that looked at it, and whom they found, as records name him. */
+  performed = 0;
+  consumer = '';
   #hostRoutes: HostRoutes<CompiledRoute> | undefined;
   #peer: Peer;
 
@@ -61,6 +65,8 @@ export class RoutedRequest {
     this.expectsContinue = false;
     this.route = undefined;
     this.protocols = NO_PROTOCOLS;
+    this.performed = 0;
+    this.consumer = '';
     this.#hostRoutes = undefined;
     this.#peer = this.#context.peers.unnamed;
   }
@@ -92,7 +98,10 @@ export class RoutedRequest {
     this.#readPeer(b);
     // `*` asks about the server that is asked, so nobody else can answer.
     if (asked.path === '*') return 'answer_options';
-    const route = router.match(routes, asked.path, asked.method);
+    const route =
+      (context.hasCors && asked.method === 'OPTIONS'
+        ? this.#preflightRoute(b, routes)
+        : undefined) ?? router.match(routes, asked.path, asked.method);
     this.routedMs = monotonicMs();
     record.phaseNs[ROUTE] = (this.routedMs - startMs) * 1e6;
     if (route === NO_ROUTE) return 'no_route';
@@ -125,7 +134,23 @@ export class RoutedRequest {
     const { route } = this;
     // Only a host that the route names: any other is the client's invention.
     const host = route === undefined || route.hosts.length === 0 ? '' : this.#hostRoutes!.host;
-    return this.#shapes.of(route, this.#peer, this.method, this.isHttp10, host);
+    return this.#shapes.of(
+      route,
+      this.#peer,
+      this.method,
+      this.isHttp10,
+      host,
+      this.performed,
+      this.consumer,
+    );
+  }
+
+  /** A preflight is about the route of the request that will follow it. */
+  #preflightRoute(b: Buffer, routes: HostRoutes<CompiledRoute>): CompiledRoute | undefined {
+    const method = valueOf(b, 'access-control-request-method');
+    if (method === undefined || valueOf(b, 'origin') === undefined) return undefined;
+    const route = this.#context.router.match(routes, asked.path, method);
+    return typeof route === 'object' && route.filters?.hasCors === true ? route : undefined;
   }
 
   /** Max-Forwards of OPTIONS and TRACE (RFC 9110 7.6.2): at 0 the request ends here. */

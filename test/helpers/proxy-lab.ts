@@ -5,6 +5,7 @@
  */
 import { once } from 'node:events';
 import net from 'node:net';
+import type { FunctionsPart } from '../../mesh/functions.ts';
 import type { Cluster, Listener, ProxyPart, Route } from '../../mesh/part.ts';
 import { DEFAULT_LIMITS_PART } from '../../mesh/limits.ts';
 import { parseTemplate } from '../../mesh/route-template.ts';
@@ -198,7 +199,12 @@ export interface LabSettings {
     methods?: string[];
     hosts?: string[];
     upgrades?: string[];
+    functions?: FunctionsPart;
   }[];
+  /** Functions of the only route `/*`; with `routes` each names its own. */
+  readonly functions?: FunctionsPart;
+  /** The ingress of a merged BFF instead of a gateway. */
+  readonly merged?: boolean;
   /** The scripted upstream does not end its side when the other has ended. */
   readonly keepsHalfOpen?: boolean;
   readonly responseTimeoutMs?: number;
@@ -352,7 +358,9 @@ export class ProxyLab {
       role: targetRole,
       connect_timeout_ms: 1_000,
     };
-    const routes = (this.#settings.routes ?? [{ path: '/*' }]).map((route): Route => {
+    const { functions: only } = this.#settings;
+    const all = { path: '/*', ...(only === undefined ? {} : { functions: only }) };
+    const routes = (this.#settings.routes ?? [all]).map((route): Route => {
       const parsed = parseTemplate(route.path);
       if (!parsed.ok) throw new Error(parsed.fault);
       return {
@@ -363,9 +371,11 @@ export class ProxyLab {
         cluster,
         response_timeout_ms: this.#settings.responseTimeoutMs ?? 15_000,
         upgrades: route.upgrades ?? [],
+        ...(route.functions === undefined ? {} : { functions: route.functions }),
       };
     });
-    const isGateway = side === 'ingress';
+    const isMerged = this.#settings.merged ?? false;
+    const isGateway = side === 'ingress' && !isMerged;
     return {
       mesh: 'test',
       topology: 'separate',
@@ -401,7 +411,7 @@ export class ProxyLab {
             namespace: 'shop',
             version: '1.0.0',
             zone: 'a',
-            role: isGateway ? 'gateway' : 'workload',
+            role: isMerged ? 'gateway_bff' : isGateway ? 'gateway' : 'workload',
           },
           routes,
         },
