@@ -136,8 +136,10 @@ export class KeySet {
       if (text.length > BYTES_MAX) throw new Error(`more than ${BYTES_MAX} bytes`);
       return text;
     }
-    // A redirect would let whoever can redirect choose who signs tokens.
-    const answer = await fetch(url, { signal, redirect: 'error' });
+    // A redirect would let whoever can redirect choose who signs tokens. A kept connection would be
+    // of no use in minutes, and fails the next reading where the server has closed it meanwhile.
+    const headers = { connection: 'close' };
+    const answer = await fetch(url, { signal, redirect: 'error', headers });
     if (!answer.ok) {
       await answer.body?.cancel();
       throw new Error(`answered ${answer.status}`);

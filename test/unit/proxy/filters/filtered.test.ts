@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import type { Route } from '../../../../mesh/part.ts';
 import { FUNCTIONS } from '../../../../telemetry/hop-record.ts';
 import { functionsOf } from '../../../helpers/functions.ts';
 import { answering, get, OK, withLab, type RecordedHop } from '../../../helpers/proxy-lab.ts';
@@ -72,7 +73,7 @@ describe('Functions of a route', () => {
         await lab.exchange(get('/a?b=1&key=secret%2D1&c=2'), 'ok');
         assert.match(lab.upstream.peers[0]!.received, /^GET \/a\?b=1&c=2 HTTP/);
         assert.match(await lab.exchange(get('/a?key=secret-1'), 'ok'), /200 OK/);
-        for (const query of ['?key=secret-1&key=secret-1', '?key=%zz', '?kez=secret-1', '']) {
+        for (const query of ['?key=secret-1&key=secret-1', '?key=%ff', '?kez=secret-1', '']) {
           const answer = await lab.exchange(get(`/a${query}`), 'is not known');
           assert.match(answer, /^HTTP\/1.1 401 /, query);
         }
@@ -137,12 +138,15 @@ describe('Functions of a route', () => {
       const functions = functionsOf({ rate_limits: [once('client')] });
       return withLab({ functions }, async (lab) => {
         await lab.exchange(get('/'), 'ok');
-        lab.proxy.apply({ ...lab.part, generation: 8 });
+        const { part } = lab;
+        const [listener] = part.listeners;
+        const [route] = listener!.routes;
+        const reload = (...routes: Route[]): Promise<unknown> =>
+          lab.proxy.reload({ ...part, listeners: [{ ...listener!, routes }] });
+        await reload(route!, { ...route!, template: '/other', segments: ['other'] });
         await lab.exchange(get('/'), 'than are allowed');
         const changed = functionsOf({ rate_limits: [{ by: 'client', requests: 2, per_s: 3600 }] });
-        const [listener] = lab.part.listeners;
-        const routes = listener!.routes.map((route) => ({ ...route, functions: changed }));
-        lab.proxy.apply({ ...lab.part, generation: 9, listeners: [{ ...listener!, routes }] });
+        await reload({ ...route!, functions: changed });
         await lab.exchange(get('/'), 'ok');
       });
     });
