@@ -48,11 +48,13 @@ export const keySetText = (...keys: readonly IssuerKey[]): string =>
   JSON.stringify({ keys: keys.map(({ jwk }) => jwk) });
 
 export class KeyServer {
-  /** What it answers; a function may also leave the request open. */
+  /** What it answers. */
   body = '';
   status = 200;
   headers: Record<string, string> = {};
   hangs = false;
+  /** It answers when this resolves. */
+  hold: Promise<void> | undefined;
   requests = 0;
   readonly #server: Server;
   #port = 0;
@@ -62,9 +64,16 @@ export class KeyServer {
     this.#server = createServer((_, response) => {
       this.requests++;
       if (this.hangs) return;
-      response.writeHead(this.status, this.headers);
-      response.end(this.body);
+      void (this.hold ?? Promise.resolve()).then(() => {
+        response.writeHead(this.status, this.headers);
+        response.end(this.body);
+      });
     });
+  }
+
+  /** From now on these are its keys. */
+  publish(...keys: readonly IssuerKey[]): void {
+    this.body = keySetText(...keys);
   }
 
   get url(): string {

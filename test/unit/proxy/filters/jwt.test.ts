@@ -12,7 +12,6 @@ import {
   ISSUER,
   issuerKey,
   KeyServer,
-  keySetText,
   NOW_S,
   token,
   type IssuerKey,
@@ -197,12 +196,12 @@ describe('JwtFilter', () => {
     const filter = make();
     const jwt = await token(key);
     await look(filter, `Bearer ${jwt}`);
-    server.body = keySetText(rsa);
+    server.publish(rsa);
     try {
       await keys.refresh();
       assert.equal(await verdict(filter, jwt), 'the key is not known');
     } finally {
-      server.body = keySetText(key, rsa);
+      server.publish(key, rsa);
     }
   });
 

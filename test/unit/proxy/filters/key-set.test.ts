@@ -51,7 +51,7 @@ describe('KeySet', () => {
 
   it('reads anew for a key that it does not know, but not more often than it may', async () => {
     await knows(first);
-    server.body = keySetText(second);
+    server.publish(second);
     nowMs = 29_999;
     await isUnknown(second);
     assert.equal(server.requests, 1);
