@@ -84,7 +84,7 @@ export class KeySet {
     } catch (error) {
       if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
       await this.#wanted(this.#settings.refresh_min_s * 1000);
-      const newer = this.#keys;
+      const newer = this.#keys as LocalKeys;
       if (newer === keys) throw error;
       return await newer(header);
     }
@@ -151,7 +151,8 @@ export class KeySet {
 async function boundedText(answer: Response): Promise<string> {
   const parts: Uint8Array[] = [];
   let bytes = 0;
-  for await (const part of answer.body ?? []) {
+  const body: AsyncIterable<Uint8Array> | null = answer.body;
+  for await (const part of body ?? []) {
     bytes += part.length;
     if (bytes > BYTES_MAX) throw new Error(`more than ${BYTES_MAX} bytes`);
     parts.push(part);

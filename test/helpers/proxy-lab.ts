@@ -187,6 +187,14 @@ export function limitsState(answer: unknown): LimitsState {
   return { ...workers[0], listener: workers[0].listeners[0] };
 }
 
+interface LabRoute {
+  readonly path: string;
+  readonly methods?: string[];
+  readonly hosts?: string[];
+  readonly upgrades?: string[];
+  readonly functions?: FunctionsPart;
+}
+
 export interface LabSettings {
   readonly script?: Script;
   readonly side?: Listener['side'];
@@ -194,13 +202,7 @@ export interface LabSettings {
   readonly meshed?: boolean;
   /** Role of the target; `external` makes an egress. */
   readonly targetRole?: Cluster['role'];
-  readonly routes?: readonly {
-    path: string;
-    methods?: string[];
-    hosts?: string[];
-    upgrades?: string[];
-    functions?: FunctionsPart;
-  }[];
+  readonly routes?: readonly LabRoute[];
   /** Functions of the only route `/*`; with `routes` each names its own. */
   readonly functions?: FunctionsPart;
   /** The ingress of a merged BFF instead of a gateway. */
@@ -359,7 +361,7 @@ export class ProxyLab {
       connect_timeout_ms: 1_000,
     };
     const { functions: only } = this.#settings;
-    const all = { path: '/*', ...(only === undefined ? {} : { functions: only }) };
+    const all: LabRoute = { path: '/*', ...(only === undefined ? {} : { functions: only }) };
     const routes = (this.#settings.routes ?? [all]).map((route): Route => {
       const parsed = parseTemplate(route.path);
       if (!parsed.ok) throw new Error(parsed.fault);

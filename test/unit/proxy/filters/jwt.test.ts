@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
-import { exportSPKI, importJWK } from 'jose';
+import { exportSPKI, importJWK, type CryptoKey, type JWTPayload } from 'jose';
 import type { JwtPart } from '../../../../mesh/functions.ts';
 import type { FilteredRequest, Outcome } from '../../../../proxy/filters/filter.ts';
 import { JwtFilter } from '../../../../proxy/filters/jwt.ts';
@@ -93,15 +93,16 @@ describe('JwtFilter', () => {
   it('refuses times, issuer and audience that are not as they must be, and says which', async () => {
     const filter = make({ leeway_s: 0 });
     const told: Record<string, string> = {};
-    for (const [name, claims] of Object.entries({
+    const wrong: Record<string, JWTPayload> = {
       expired: { exp: NOW_S },
       early: { nbf: NOW_S + 1 },
       issuer: { iss: 'https://other.example' },
       audience: { aud: 'other' },
       'no end': { exp: undefined },
       'no audience': { aud: undefined },
-    })) {
-      told[name] = await verdict(filter, await token(key, claims as Record<string, never>));
+    };
+    for (const [name, claims] of Object.entries(wrong)) {
+      told[name] = await verdict(filter, await token(key, claims));
     }
     assert.deepEqual(told, {
       expired: 'the token has expired',
