@@ -16,7 +16,6 @@
 import type { Socket } from 'node:net';
 import { monotonicMs } from '../runtime/clock.ts';
 import { FUNCTIONS, T } from '../telemetry/hop-record.ts';
-import { CONSUMER_HEADER } from '../telemetry/names.ts';
 import type { RecordedShape } from './recorder.ts';
 import { Attempts } from './attempts.ts';
 import { BODY_NONE, parsed } from './codec/fields.ts';
@@ -28,11 +27,11 @@ import type { ListenerContext } from './listener-context.ts';
 import { RequestBody, TOO_LARGE } from './request-body.ts';
 import { isSafe } from './request-rules.ts';
 import {
+  allowLine,
   emptyAnswer,
   errorTypeOfStatus,
   FAILURES,
   isOfLimit,
-  optionsAnswer,
   ownAnswer,
   type Failure,
   type FailureName,
@@ -68,12 +67,10 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
   readonly #relay: ResponseRelay;
   readonly #attempts: Attempts;
   readonly #waits: Waits;
-  /** There from the first request that has filters. */
-  #filters: FilterRun | undefined;
-  /** The request in hand has filters. */
-  #filtered = false;
-  responseTakenOut: ReadonlySet<string> | undefined;
-  responseLines = '';
+  /** Filters of the request in hand; undefined for one without. */
+  filters: FilterRun | undefined;
+  /** Kept for the next request that has some. */
+  #filterRun: FilterRun | undefined;
 
   /** Between `open` and the record. */
   active = false;
@@ -111,9 +108,7 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
     this.#downstreamBlocked = false;
     this.#flushing = false;
     this.#closeAfter = false;
-    this.#filtered = false;
-    this.responseTakenOut = undefined;
-    this.responseLines = '';
+    this.filters = undefined;
     this.#lateAtStartMs = shared.deadlines.lateTotalMs;
     this.#body.reset();
     this.#relay.start();
@@ -147,7 +142,9 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
     this.#body.start(bodyKind, bodyBytes, undefined);
     if (this.#body.done) record.timesMs[T.requestLast] = nowMs;
     const verdict = request.judge(b, head, s, record);
-    if (verdict === 'answer_options') return this.#answerOptions(e);
+    if (verdict === 'answer_options') {
+      return this.#answerEmpty(allowLine(request.allowedMethods()), e);
+    }
     if (verdict !== 'carry') return this.#refuse(verdict, e);
 
     const route = request.route!;
@@ -156,21 +153,11 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
     record.phaseNs[TRACE_CONTEXT] = (tracedMs - request.routedMs) * 1e6;
     const { filters } = route;
     if (filters === undefined) return this.#carry(b, head, s, e, n, nowMs, restarted, tracedMs);
-    const { load } = context.shared;
-    this.#filtered = true;
-    this.responseTakenOut = filters.responseTakenOut;
-    this.#filters ??= new FilterRun(this, this.#down, load, record);
+    this.#filterRun ??= new FilterRun(this, this.#down, context.shared.load, record);
+    this.filters = this.#filterRun;
     const hasBody = !this.#body.done;
-    return this.#filters.begin(filters, {
-      b,
-      s,
-      e,
-      n,
-      text: head,
-      atMs: nowMs,
-      restarted,
-      hasBody,
-    });
+    const held = { b, s, e, n, text: head, atMs: nowMs, restarted, hasBody };
+    return this.filters.begin(filters, held);
   }
 
   /** Bytes of the request body: b[0, n). Returns as `begin` does. */
@@ -208,10 +195,8 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
       this.#closeAfter = true;
     }
     const allow = failure.status === 405 ? this.request.allowedMethods() : [];
-    this.#answer(
-      ownAnswer(failure, this.request.isHead, this.#closeAfter, allow, this.responseLines),
-      nowMs,
-    );
+    const lines = this.filters?.ownLines ?? '';
+    this.#answer(ownAnswer(failure, this.request.isHead, this.#closeAfter, allow, lines), nowMs);
   }
 
   /** Ends a hop whose head could not be read to its end; `method` is what it began with. */
@@ -346,46 +331,23 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
   // ---- FilterOwner
 
   filtersPassed({ b, text, s, e, n, atMs, restarted }: HeldHead): number {
-    const { changes, compiled, consumer } = this.#filters!;
-    this.#noteFilters();
-    this.#body.limitTo(changes.bodyBytesMax);
-    // An external is told nothing of who called us.
-    const named = consumer !== '' && this.request.route!.cluster.role !== 'external';
-    return this.#carry(b, text, s, e, n, atMs, restarted, monotonicMs(), {
-      path: changes.path,
-      query: changes.query,
-      takenOut: compiled.requestTakenOut,
-      lines: changes.requestLines + (named ? `${CONSUMER_HEADER}: ${consumer}\r\n` : ''),
-    });
+    const run = this.filters!;
+    this.#body.limitTo(run.changes.bodyBytesMax);
+    const changes = run.headChanges(this.request.route!.cluster.role);
+    return this.#carry(b, text, s, e, n, atMs, restarted, monotonicMs(), changes);
   }
 
   filtersRefused({ e }: HeldHead, failure: FailureName): number {
-    this.#noteFilters();
-    this.responseLines += this.#filters!.answerLines;
     return this.#refuse(failure, e);
   }
 
-  filtersAnswered({ e }: HeldHead, status: 204): number {
-    this.#noteFilters();
-    this.#record.status = status;
-    this.#record.answeredBy = 'proxy';
-    if (!this.#body.done || this.request.isHttp10) this.#closeAfter = true;
-    const lines = this.responseLines + this.#filters!.answerLines;
-    this.#answer(emptyAnswer(lines, this.#closeAfter), monotonicMs());
-    return e;
+  filtersAnswered({ e }: HeldHead): number {
+    return this.#answerEmpty(this.filters!.ownLines, e);
   }
 
   filterBroke(error: unknown): void {
     this.#context.shared.onFault(error);
     this.fail('internal');
-  }
-
-  /** What they found and changed so far counts for the record and for every answer. */
-  #noteFilters(): void {
-    const { performed, consumer, changes } = this.#filters!;
-    this.request.performed = performed;
-    this.request.consumer = this.#context.consumerLabel(consumer);
-    this.responseLines = changes.responseLines;
   }
 
   // ---- request side
@@ -431,13 +393,12 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
     return e;
   }
 
-  /** Answers OPTIONS by ourselves. Returns as `#refuse` does. */
-  #answerOptions(e: number): number {
+  /** Answers without content, by ourselves. Returns as `#refuse` does. */
+  #answerEmpty(lines: string, e: number): number {
     this.#record.status = NO_CONTENT;
     this.#record.answeredBy = 'proxy';
     if (!this.#body.done || this.request.isHttp10) this.#closeAfter = true;
-    const methods = this.request.allowedMethods();
-    this.#answer(optionsAnswer(methods, this.#closeAfter), monotonicMs());
+    this.#answer(emptyAnswer(lines, this.#closeAfter), monotonicMs());
     return e;
   }
 
@@ -490,10 +451,7 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
     const record = this.#record;
     const { shared } = this.#context;
     this.#meter.waitEnd(nowMs);
-    if (this.#filtered) {
-      this.#filters!.end(nowMs);
-      this.#noteFilters();
-    }
+    this.filters?.end(nowMs);
     this.active = false;
     this.#flushing = false;
     record.timesMs[T.downstreamLast] = nowMs;
@@ -507,7 +465,7 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
     record.loopDelayMs = shared.deadlines.lateTotalMs - this.#lateAtStartMs;
     record.clientAddress = this.#down.truncatedAddress;
     shared.recorder.inFlight--;
-    const shape = this.request.shape();
+    const shape = this.request.shape(this.filters);
     shared.recorder.record(shape, record);
     return shape;
   }

@@ -282,17 +282,13 @@ export const errorTypeOfStatus = (status: number): string => (status >= 500 ? '5
 /** What any route may take that names no methods. */
 const ANY_METHOD = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH', 'QUERY'];
 
-/** Value of `Allow`: methods of the route, or those of HTTP where it names none. */
-const allowed = (methods: readonly string[]): string =>
-  (methods.length === 0 ? ANY_METHOD : methods).join(', ');
+/** The line `Allow`: methods of the routes, or those of HTTP where they name none. */
+export const allowLine = (methods: readonly string[]): string =>
+  `allow: ${(methods.length === 0 ? ANY_METHOD : methods).join(', ')}\r\n`;
 
 /** An answer of ours without content; `lines`: its header lines. */
 export const emptyAnswer = (lines: string, close: boolean): string =>
   `HTTP/1.1 204 No Content\r\n${lines}` + (close ? 'connection: close\r\n\r\n' : '\r\n');
-
-/** Our own answer to OPTIONS that asks about the proxy itself, or must go no further. */
-export const optionsAnswer = (methods: readonly string[], close: boolean): string =>
-  emptyAnswer(`allow: ${allowed(methods)}\r\n`, close);
 
 /** Seconds after which permits, connections and memory have turned over many times. */
 const RETRY_AFTER_S = 1;
@@ -312,7 +308,7 @@ export function ownAnswer(
   return (
     `HTTP/1.1 ${failure.status} ${failure.reason}\r\n` +
     `content-type: text/plain\r\ncontent-length: ${text.length}\r\n` +
-    (failure.status === 405 ? `allow: ${allowed(allow)}\r\n` : '') +
+    (failure.status === 405 ? allowLine(allow) : '') +
     (failure.status === 503 ? `retry-after: ${RETRY_AFTER_S}\r\n` : '') +
     lines +
     (close ? 'connection: close\r\n' : '') +

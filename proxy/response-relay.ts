@@ -43,9 +43,13 @@ export interface RelayOwner {
   readonly stripResponse: number;
   /** The answer leaves the mesh. */
   readonly isEdge: boolean;
-  /** Header names, in lower case, that the route takes out of the final head; and lines of its own. */
-  readonly responseTakenOut: ReadonlySet<string> | undefined;
-  readonly responseLines: string;
+  /** What the route's filters change of the final head: names in lower case, and lines. */
+  readonly filters:
+    | {
+        readonly responseTakenOut: ReadonlySet<string> | undefined;
+        readonly responseLines: string;
+      }
+    | undefined;
   /**
    * A final head arrived; called before anything of it is sent. `endsByClose`: only the end of the
    * connection can end this answer. True when the connection must end after it, for whatever reason.
@@ -252,9 +256,8 @@ export class ResponseRelay {
     let connection = '';
     if (close) connection = 'connection: close\r\n';
     else if (isHttp10) connection = 'connection: keep-alive\r\n';
-    const { responseTakenOut, responseLines } = this.#owner;
-    return (
-      this.#lines(b, head, base, responseTakenOut) + responseLines + framing + connection + '\r\n'
-    );
+    const { filters } = this.#owner;
+    const lines = this.#lines(b, head, base, filters?.responseTakenOut);
+    return lines + (filters?.responseLines ?? '') + framing + connection + '\r\n';
   }
 }

@@ -46,9 +46,6 @@ export class RoutedRequest {
   route: CompiledRoute | undefined;
   /** Protocols, lower case, that the upstream may change to by a 101. */
   protocols = NO_PROTOCOLS;
-  /** FUNCTIONS bits of the filters that looked at it, and whom they found, as records name him. */
-  performed = 0;
-  consumer = '';
   #hostRoutes: HostRoutes<CompiledRoute> | undefined;
   #peer: Peer;
 
@@ -65,8 +62,6 @@ export class RoutedRequest {
     this.expectsContinue = false;
     this.route = undefined;
     this.protocols = NO_PROTOCOLS;
-    this.performed = 0;
-    this.consumer = '';
     this.#hostRoutes = undefined;
     this.#peer = this.#context.peers.unnamed;
   }
@@ -129,8 +124,8 @@ export class RoutedRequest {
     return this.#context.router.methodsFor(routes, this.path);
   }
 
-  /** What the hop of this request has in common with others. */
-  shape(): RecordedShape {
+  /** What the hop of this request has in common with others; `filters`: what they found. */
+  shape(filters?: { readonly performed: number; readonly consumer: string }): RecordedShape {
     const { route } = this;
     // Only a host that the route names: any other is the client's invention.
     const host = route === undefined || route.hosts.length === 0 ? '' : this.#hostRoutes!.host;
@@ -140,8 +135,8 @@ export class RoutedRequest {
       this.method,
       this.isHttp10,
       host,
-      this.performed,
-      this.consumer,
+      filters === undefined ? 0 : filters.performed,
+      filters === undefined ? '' : this.#context.consumerLabel(filters.consumer),
     );
   }
 

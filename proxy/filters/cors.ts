@@ -62,7 +62,7 @@ export class CorsFilter implements Filter {
     if (isPreflight(request)) {
       if (!isAllowed) return refusal('cors_denied', VARY_PREFLIGHT);
       const lines = this.#originLine(origin) + this.#preflightLines + VARY_PREFLIGHT;
-      return { kind: 'answer', status: 204, lines };
+      return { kind: 'answer', lines };
     }
     // Also without an Origin: a cache must not give that answer to a page of another site.
     if (!this.#anyOrigin) changes.responseLines += 'vary: origin\r\n';

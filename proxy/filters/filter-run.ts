@@ -10,13 +10,15 @@
  * head is kept and parsed once more. What the client sends meanwhile is not read. Decides nothing.
  */
 import { monotonicMs } from '../../runtime/clock.ts';
+import type { PeerRole } from '../../telemetry/edge-class.ts';
 import type { HopRecord } from '../../telemetry/hop-record.ts';
+import { CONSUMER_HEADER } from '../../telemetry/names.ts';
 import type { ProcessLoad } from '../admission.ts';
 import { BODY_CHUNKED, parsed, valueOf } from '../codec/fields.ts';
 import { parseRequestHead } from '../codec/request-head.ts';
 import type { Downstream } from '../downstream-port.ts';
 import type { FailureName } from '../rescue.ts';
-import { asked, readAsked } from '../upstream-request.ts';
+import { asked, readAsked, type HeadChanges } from '../upstream-request.ts';
 import type { CompiledFilters } from './compile.ts';
 import type { FilteredRequest, Outcome, RequestChanges } from './filter.ts';
 
@@ -40,7 +42,8 @@ export interface HeldHead {
 export interface FilterOwner {
   filtersPassed(head: HeldHead): number;
   filtersRefused(head: HeldHead, failure: FailureName): number;
-  filtersAnswered(head: HeldHead, status: 204): number;
+  /** With 204 and `ownLines`. */
+  filtersAnswered(head: HeldHead): number;
   /** A filter broke: a fault of ours, which ends this request alone. */
   filterBroke(error: unknown): void;
 }
@@ -63,14 +66,13 @@ export class FilterRun implements FilteredRequest {
   #waiting = false;
   #phase = 0;
   #sinceMs = 0;
-  compiled!: CompiledFilters;
+  #compiled!: CompiledFilters;
   /** Bits of FUNCTIONS of the filters that looked at the request. */
   performed = 0;
   method = '';
   path = '';
   consumer = '';
-  /** Lines of an answer of our own, beside those of every answer. */
-  answerLines = '';
+  #answerLines = '';
   readonly changes: RequestChanges = {
     path: '',
     query: undefined,
@@ -103,17 +105,44 @@ export class FilterRun implements FilteredRequest {
     return valueOf(this.#head.b, name);
   }
 
+  /** Lines of an answer of the upstream, and names that are taken out of it. */
+  get responseLines(): string {
+    return this.changes.responseLines;
+  }
+
+  get responseTakenOut(): ReadonlySet<string> | undefined {
+    return this.#compiled.responseTakenOut;
+  }
+
+  /** Lines of an answer of our own. */
+  get ownLines(): string {
+    return this.changes.responseLines + this.#answerLines;
+  }
+
+  /** What becomes of the head on its way to a target of this role. */
+  headChanges(target: PeerRole): HeadChanges {
+    const { path, query, requestLines } = this.changes;
+    // An external is told nothing of who called us.
+    const isNamed = this.consumer !== '' && target !== 'external';
+    return {
+      path,
+      query,
+      takenOut: this.#compiled.requestTakenOut,
+      lines: requestLines + (isNamed ? `${CONSUMER_HEADER}: ${this.consumer}\r\n` : ''),
+    };
+  }
+
   /** Runs them over the request just parsed. Returns as the owner does; all of it while it waits. */
   begin(compiled: CompiledFilters, head: HeldHead): number {
     const { changes } = this;
-    this.compiled = compiled;
+    this.#compiled = compiled;
     this.#head = head;
     this.#next = 0;
     this.performed = 0;
     this.method = asked.method;
     this.path = asked.path;
     this.consumer = '';
-    this.answerLines = '';
+    this.#answerLines = '';
     changes.path = '';
     changes.query = undefined;
     changes.requestLines = '';
@@ -128,7 +157,7 @@ export class FilterRun implements FilteredRequest {
   }
 
   #goOn(): number {
-    const { filters } = this.compiled;
+    const { filters } = this.#compiled;
     const { phaseNs } = this.#record;
     let beforeMs = monotonicMs();
     while (this.#next < filters.length) {
@@ -153,11 +182,11 @@ export class FilterRun implements FilteredRequest {
         this.consumer = outcome.name;
         return undefined;
       case 'refuse':
-        this.answerLines = outcome.lines;
+        this.#answerLines = outcome.lines;
         return this.#owner.filtersRefused(this.#head, outcome.failure);
       case 'answer':
-        this.answerLines = outcome.lines;
-        return this.#owner.filtersAnswered(this.#head, outcome.status);
+        this.#answerLines = outcome.lines;
+        return this.#owner.filtersAnswered(this.#head);
       case undefined:
         return undefined;
     }

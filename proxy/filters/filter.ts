@@ -48,13 +48,13 @@ export interface RequestChanges {
  *
  * - `consumer`: it goes on, and who sent it is known.
  * - `refuse`: answered by the failure, with further header lines.
- * - `answer`: answered without content; no failure.
+ * - `answer`: answered with 204; no failure.
  */
 export type Outcome =
   | undefined
   | { readonly kind: 'consumer'; readonly name: string }
   | { readonly kind: 'refuse'; readonly failure: FailureName; readonly lines: string }
-  | { readonly kind: 'answer'; readonly status: 204; readonly lines: string };
+  | { readonly kind: 'answer'; readonly lines: string };
 
 export interface Filter {
   /** Index of FUNCTIONS: whose time it is, and which bit. */

@@ -5,14 +5,7 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import {
-  exportJWK,
-  generateKeyPair,
-  SignJWT,
-  type CryptoKey,
-  type JWK,
-  type JWTPayload,
-} from 'jose';
+import { exportJWK, generateKeyPair, SignJWT, type CryptoKey, type JWK } from 'jose';
 
 export const ISSUER = 'https://issuer.example';
 export const AUDIENCE = 'shop';
@@ -35,7 +28,7 @@ export async function issuerKey(kid: string, alg = 'ES256'): Promise<IssuerKey> 
 /** A token that holds, with what a test changes of it. */
 export function token(
   { kid, alg, privateKey }: IssuerKey,
-  claims: JWTPayload = {},
+  claims: Record<string, unknown> = {},
   header: Record<string, unknown> = {},
 ): Promise<string> {
   return new SignJWT({
