@@ -8,6 +8,7 @@
 import { z } from 'zod';
 import { TOPIC_LOGS, TOPIC_SPANS } from '../telemetry/names.ts';
 import { DEFAULT_PORTS } from '../runtime/ports.ts';
+import { listenerFunctions, routeFunctions, workloadFunctions } from './functions.ts';
 import { limitsSchema } from './limits.ts';
 import { parseTemplate } from './route-template.ts';
 
@@ -317,6 +318,7 @@ const edgeRoute = {
   methods,
   response_timeout_ms: responseTimeoutMs,
   upgrades,
+  functions: routeFunctions.optional(),
 };
 
 const gateway = z.strictObject({
@@ -326,6 +328,7 @@ const gateway = z.strictObject({
   listen: endpoint(DEFAULT_PORTS.gateway),
   admin: endpoint(DEFAULT_PORTS.admin),
   workers,
+  functions: listenerFunctions.optional(),
   routes: z
     .array(z.strictObject({ ...edgeRoute, to: name.describe('A workload, or an external.') }))
     .min(1, 'names no route (a gateway without routes answers 404 to everything)'),
@@ -341,7 +344,13 @@ const workload = z.strictObject({
   // Only names for http.route: a path that matches none is carried all the same, as "/*".
   routes: z
     .array(
-      z.strictObject({ path: template, methods, response_timeout_ms: responseTimeoutMs, upgrades }),
+      z.strictObject({
+        path: template,
+        methods,
+        response_timeout_ms: responseTimeoutMs,
+        upgrades,
+        functions: workloadFunctions.optional(),
+      }),
     )
     .default([]),
 });
@@ -361,6 +370,7 @@ const ingress = z.strictObject({
   host: hostName.default(LOOPBACK),
   // The port that a gateway would have: it stands where the gateway stood.
   port: port.default(DEFAULT_PORTS.gateway),
+  functions: listenerFunctions.optional(),
   routes: z
     .array(z.strictObject(edgeRoute))
     .min(1, 'names no route (an ingress without routes answers 404 to everything)'),
@@ -430,6 +440,7 @@ export type GatewayConfig = MeshConfig['gateways'][number];
 export type WorkloadConfig = MeshConfig['workloads'][number];
 export type SidecarConfig = MeshConfig['sidecars'][number];
 export type ServedConfig = SidecarConfig['serves'][number];
+export type IngressConfig = z.output<typeof ingress>;
 
 /** JSON Schema (draft 2020-12) of what a user may write, for editors. */
 export function meshJsonSchema(): Record<string, unknown> {

@@ -3,6 +3,7 @@
  * that a proxy never looks anything up by name.
  */
 import type { PeerRole, ProxyRole, ProxySide } from '../telemetry/edge-class.ts';
+import type { FunctionsPart } from './functions.ts';
 import type { LimitsPart } from './limits.ts';
 
 /** Identity of a workload, as it stands on the Resource of its spans. */
@@ -50,6 +51,8 @@ export interface Route {
    * application straight away, so that the one pass is the BFF's inbound hop.
    */
   readonly inbound_of?: WorkloadIdentity;
+  /** What is done for it beside carrying; absent: nothing. */
+  readonly functions?: FunctionsPart | undefined;
 }
 
 export interface Listener {

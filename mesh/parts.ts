@@ -7,11 +7,13 @@ import { AzimuthError } from '../runtime/errors.ts';
 import type { PeerRole } from '../telemetry/edge-class.ts';
 import type {
   GatewayConfig,
+  IngressConfig,
   MeshConfig,
   ServedConfig,
   SidecarConfig,
   WorkloadConfig,
 } from './config.ts';
+import { functionsPart, type FunctionsPart } from './functions.ts';
 import type { Mesh } from './load.ts';
 import type {
   Cluster,
@@ -138,16 +140,15 @@ export function proxyPart(mesh: Mesh, name: string, role?: 'gateway' | 'sidecar'
     generation: 1,
     workers: owner.workers,
     listeners:
-      gateway === undefined
-        ? sidecarListeners(config, sidecar!)
-        : [gatewayListener(config, gateway)],
+      gateway === undefined ? sidecarListeners(mesh, sidecar!) : [gatewayListener(mesh, gateway)],
     admin: owner.admin,
     telemetry: telemetryPart(mesh),
     limits: config.limits,
   };
 }
 
-function gatewayListener(config: MeshConfig, gateway: GatewayConfig): Listener {
+function gatewayListener(mesh: Mesh, gateway: GatewayConfig): Listener {
+  const { config } = mesh;
   const sidecar = config.sidecars.find((s) => s.serves.some((v) => v.gateway === gateway.name));
   const attached = sidecar?.serves.find((v) => v.gateway === gateway.name)?.outbound;
   return {
@@ -159,17 +160,37 @@ function gatewayListener(config: MeshConfig, gateway: GatewayConfig): Listener {
     workload: identityOf(gateway, 'gateway'),
     routes: gateway.routes.map((route) => {
       const cluster = clusterCalled(config, route.to);
+      const functions = edgeFunctions(mesh, gateway, route);
       // With a sidecar of its own it calls nobody else.
       return attached === undefined
-        ? edgeRoute(route, cluster)
-        : edgeRoute(route, { ...cluster, meshed: true, endpoints: [reached(sidecar!, attached)] });
+        ? edgeRoute(route, cluster, functions)
+        : edgeRoute(
+            route,
+            { ...cluster, meshed: true, endpoints: [reached(sidecar!, attached)] },
+            // The sidecar finds the route by the path as the client wrote it, so it rewrites.
+            functions === undefined ? undefined : { ...functions, rewrite: undefined },
+          );
     }),
   };
 }
 
+type EdgeRoute = Omit<GatewayConfig['routes'][number], 'to'>;
+
+/** Functions of a route at the edge, whoever stands there. Its counters are those of its place. */
+function edgeFunctions(
+  mesh: Mesh,
+  edge: Pick<GatewayConfig, 'functions' | 'routes'> | IngressConfig,
+  route: EdgeRoute,
+): FunctionsPart | undefined {
+  const routes: readonly EdgeRoute[] = edge.routes;
+  const scopes = { listener: 'listener', route: `route ${routes.indexOf(route)} ${route.path}` };
+  return functionsPart(edge.functions, route.functions, scopes, (path) => pathFrom(mesh, path));
+}
+
 function edgeRoute(
-  route: Omit<GatewayConfig['routes'][number], 'to'>,
+  route: EdgeRoute,
   cluster: Cluster,
+  functions: FunctionsPart | undefined,
   inboundOf?: WorkloadIdentity,
 ): Route {
   return {
@@ -179,15 +200,16 @@ function edgeRoute(
     cluster,
     response_timeout_ms: route.response_timeout_ms,
     upgrades: route.upgrades,
+    ...(functions === undefined ? {} : { functions }),
     ...(inboundOf === undefined ? {} : { inbound_of: inboundOf }),
   };
 }
 
-function sidecarListeners(config: MeshConfig, sidecar: SidecarConfig): Listener[] {
+function sidecarListeners(mesh: Mesh, sidecar: SidecarConfig): Listener[] {
   return sidecar.serves.flatMap((served) =>
     served.gateway === undefined
-      ? workloadListeners(config, served)
-      : [gatewayOutbound(config, sidecar, served)],
+      ? workloadListeners(mesh, served)
+      : [gatewayOutbound(mesh, sidecar, served)],
   );
 }
 
@@ -196,10 +218,11 @@ function sidecarListeners(config: MeshConfig, sidecar: SidecarConfig): Listener[
  * that no header has to be believed. A BFF at the same sidecar is reached in the same pass.
  */
 function gatewayOutbound(
-  config: MeshConfig,
+  mesh: Mesh,
   sidecar: SidecarConfig,
   served: ServedConfig & { gateway: string },
 ): Listener {
+  const { config } = mesh;
   const gateway = config.gateways.find((g) => g.name === served.gateway)!;
   return {
     name: `${gateway.name}-outbound`,
@@ -210,17 +233,17 @@ function gatewayOutbound(
     routes: gateway.routes.map((route) => {
       const bff = config.workloads.find((w) => w.name === route.to && w.kind === 'bff');
       const isHere = bff !== undefined && sidecar.serves.some((v) => v.workload === bff.name);
+      const rewrite = edgeFunctions(mesh, gateway, route)?.rewrite;
+      const functions = rewrite === undefined ? undefined : { rewrite };
       return isHere
-        ? edgeRoute(route, applicationOf(config, bff), workloadIdentity(config, bff))
-        : edgeRoute(route, clusterCalled(config, route.to));
+        ? edgeRoute(route, applicationOf(config, bff), functions, workloadIdentity(config, bff))
+        : edgeRoute(route, clusterCalled(config, route.to), functions);
     }),
   };
 }
 
-function workloadListeners(
-  config: MeshConfig,
-  served: ServedConfig & { workload: string },
-): Listener[] {
+function workloadListeners(mesh: Mesh, served: ServedConfig & { workload: string }): Listener[] {
+  const { config } = mesh;
   const workload = config.workloads.find((w) => w.name === served.workload)!;
   const identity = workloadIdentity(config, workload);
   const application = applicationOf(config, workload);
@@ -231,7 +254,7 @@ function workloadListeners(
       side: 'inbound',
       ...served.inbound,
       workload: identity,
-      routes: workloadRoutes(workload, [], application),
+      routes: workloadRoutes(workload, [], application, mesh),
     },
     {
       name: `${workload.name}-outbound`,
@@ -255,7 +278,9 @@ function workloadListeners(
       side: 'ingress',
       mesh_only: false,
       workload: identity,
-      routes: ingress.routes.map((route) => edgeRoute(route, application)),
+      routes: ingress.routes.map((route) =>
+        edgeRoute(route, application, edgeFunctions(mesh, ingress, route)),
+      ),
     },
     ...listeners,
   ];
@@ -283,20 +308,37 @@ function applicationOf(config: MeshConfig, workload: WorkloadConfig): Cluster {
   };
 }
 
-/** Templates only name: a path that matches none of them is carried as the catch-all. */
+/**
+ * Templates only name: a path that matches none of them is carried as the catch-all. `performing`:
+ * the mesh, at the workload's own sidecar, which alone performs the functions of its routes.
+ */
 function workloadRoutes(
   workload: WorkloadConfig,
   hosts: readonly string[],
   cluster: Cluster,
+  performing?: Mesh,
 ): Route[] {
-  const named = workload.routes.map((route) => ({
-    ...templateOf(route.path),
-    hosts,
-    methods: route.methods,
-    cluster,
-    response_timeout_ms: route.response_timeout_ms,
-    upgrades: route.upgrades,
-  }));
+  const named = workload.routes.map((route, index): Route => {
+    const scope = `route ${index} ${route.path}`;
+    const functions =
+      performing === undefined
+        ? undefined
+        : functionsPart(
+            undefined,
+            route.functions,
+            { listener: scope, route: scope },
+            (path: string) => pathFrom(performing, path),
+          );
+    return {
+      ...templateOf(route.path),
+      hosts,
+      methods: route.methods,
+      cluster,
+      response_timeout_ms: route.response_timeout_ms,
+      upgrades: route.upgrades,
+      ...(functions === undefined ? {} : { functions }),
+    };
+  });
   const catchAll: Route = {
     ...templateOf(CATCH_ALL),
     hosts,

@@ -22,14 +22,16 @@ import { BODY_NONE, parsed } from './codec/fields.ts';
 import { writeText, writtenBytes } from './codec/output.ts';
 import { HopMeter } from './hop-meter.ts';
 import type { Downstream, Outcome } from './downstream-port.ts';
+import { FilterRun, type FilterOwner, type HeldHead } from './filters/filter-run.ts';
 import type { ListenerContext } from './listener-context.ts';
 import { RequestBody, TOO_LARGE } from './request-body.ts';
 import { isSafe } from './request-rules.ts';
 import {
+  allowLine,
+  emptyAnswer,
   errorTypeOfStatus,
   FAILURES,
   isOfLimit,
-  optionsAnswer,
   ownAnswer,
   type Failure,
   type FailureName,
@@ -38,7 +40,12 @@ import { ResponseRelay, type RelayOwner } from './response-relay.ts';
 import { RoutedRequest } from './routed-request.ts';
 import { Tunnel } from './tunnel.ts';
 import type { UpstreamUser } from './upstream.ts';
-import { readTrace, upstreamHead, writeUpstreamHead } from './upstream-request.ts';
+import {
+  readTrace,
+  upstreamHead,
+  writeUpstreamHead,
+  type HeadChanges,
+} from './upstream-request.ts';
 import { Waits } from './waits.ts';
 
 const ROUTE = FUNCTIONS.indexOf('route');
@@ -47,7 +54,7 @@ const HYGIENE = FUNCTIONS.indexOf('hygiene');
 /** FUNCTIONS bits of what `begin` does for every request. */
 export const CORE_FUNCTIONS = (1 << ROUTE) | (1 << TRACE_CONTEXT) | (1 << HYGIENE);
 
-export class Exchange implements UpstreamUser, RelayOwner {
+export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
   readonly #down: Downstream;
   readonly #context: ListenerContext;
   readonly downstream: Socket;
@@ -60,6 +67,10 @@ export class Exchange implements UpstreamUser, RelayOwner {
   readonly #relay: ResponseRelay;
   readonly #attempts: Attempts;
   readonly #waits: Waits;
+  /** Filters of the request in hand; undefined for one without. */
+  filters: FilterRun | undefined;
+  /** Kept for the next request that has some. */
+  #filterRun: FilterRun | undefined;
 
   /** Between `open` and the record. */
   active = false;
@@ -97,6 +108,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     this.#downstreamBlocked = false;
     this.#flushing = false;
     this.#closeAfter = false;
+    this.filters = undefined;
     this.#lateAtStartMs = shared.deadlines.lateTotalMs;
     this.#body.reset();
     this.#relay.start();
@@ -130,28 +142,22 @@ export class Exchange implements UpstreamUser, RelayOwner {
     this.#body.start(bodyKind, bodyBytes, undefined);
     if (this.#body.done) record.timesMs[T.requestLast] = nowMs;
     const verdict = request.judge(b, head, s, record);
-    if (verdict === 'answer_options') return this.#answerOptions(e);
+    if (verdict === 'answer_options') {
+      return this.#answerEmpty(allowLine(request.allowedMethods()), e);
+    }
     if (verdict !== 'carry') return this.#refuse(verdict, e);
 
     const route = request.route!;
     const restarted = readTrace(b, context.isEdge, record);
     const tracedMs = monotonicMs();
     record.phaseNs[TRACE_CONTEXT] = (tracedMs - request.routedMs) * 1e6;
-    writeUpstreamHead(b, head, s, context, route, record, restarted, this.#down.forwardedLines);
-    const { text, parentAt, trailers } = upstreamHead;
-    request.protocols = upstreamHead.protocols;
-    if (trailers !== undefined) this.#body.start(bodyKind, bodyBytes, trailers);
-
-    if (context.shared.load.isFull) return this.#refuse('overloaded', e);
-    if (!route.runtime.enter()) return this.#refuse('upstream_overflow', e);
-    const sendMs = monotonicMs();
-    record.phaseNs[HYGIENE] = (sendMs - tracedMs) * 1e6;
-    const repeatable = bodyKind === BODY_NONE && isSafe(request.method);
-    const upstream = this.#attempts.first(route, text, parentAt, repeatable, sendMs);
-    if (upstream === undefined) return this.#refuse('upstream_pending_overflow', e);
-    this.#waits.start(route, request.expectsContinue);
-    if (!upstream.connected) this.#waits.connect();
-    return this.#send(b, e, n, nowMs, text);
+    const { filters } = route;
+    if (filters === undefined) return this.#carry(b, head, s, e, n, nowMs, restarted, tracedMs);
+    this.#filterRun ??= new FilterRun(this, this.#down, context.shared.load, record);
+    this.filters = this.#filterRun;
+    const hasBody = !this.#body.done;
+    const held = { b, s, e, n, text: head, atMs: nowMs, restarted, hasBody };
+    return this.filters.begin(filters, held);
   }
 
   /** Bytes of the request body: b[0, n). Returns as `begin` does. */
@@ -189,7 +195,8 @@ export class Exchange implements UpstreamUser, RelayOwner {
       this.#closeAfter = true;
     }
     const allow = failure.status === 405 ? this.request.allowedMethods() : [];
-    this.#answer(ownAnswer(failure, this.request.isHead, this.#closeAfter, allow), nowMs);
+    const lines = this.filters?.ownLines ?? '';
+    this.#answer(ownAnswer(failure, this.request.isHead, this.#closeAfter, allow, lines), nowMs);
   }
 
   /** Ends a hop whose head could not be read to its end; `method` is what it began with. */
@@ -321,7 +328,64 @@ export class Exchange implements UpstreamUser, RelayOwner {
     this.fail('upstream_protocol_error');
   }
 
+  // ---- FilterOwner
+
+  filtersPassed({ b, text, s, e, n, atMs, restarted }: HeldHead): number {
+    const run = this.filters!;
+    this.#body.limitTo(run.changes.bodyBytesMax);
+    const changes = run.headChanges(this.request.route!.cluster.role);
+    return this.#carry(b, text, s, e, n, atMs, restarted, monotonicMs(), changes);
+  }
+
+  filtersRefused({ e }: HeldHead, failure: FailureName): number {
+    return this.#refuse(failure, e);
+  }
+
+  filtersAnswered({ e }: HeldHead): number {
+    return this.#answerEmpty(this.filters!.ownLines, e);
+  }
+
+  filterBroke(error: unknown): void {
+    this.#context.shared.onFault(error);
+    this.fail('internal');
+  }
+
   // ---- request side
+
+  /** Sends the request just parsed on its way. Returns as `begin` does. */
+  #carry(
+    b: Buffer,
+    head: string,
+    s: number,
+    e: number,
+    n: number,
+    nowMs: number,
+    restarted: boolean,
+    sinceMs: number,
+    changes?: HeadChanges,
+  ): number {
+    const context = this.#context;
+    const { request } = this;
+    const record = this.#record;
+    const route = request.route!;
+    const { bodyKind, bodyBytes } = parsed;
+    const { forwardedLines } = this.#down;
+    writeUpstreamHead(b, head, s, context, route, record, restarted, forwardedLines, changes);
+    const { text, parentAt, trailers } = upstreamHead;
+    request.protocols = upstreamHead.protocols;
+    if (trailers !== undefined) this.#body.start(bodyKind, bodyBytes, trailers);
+
+    if (context.shared.load.isFull) return this.#refuse('overloaded', e);
+    if (!route.runtime.enter()) return this.#refuse('upstream_overflow', e);
+    const sendMs = monotonicMs();
+    record.phaseNs[HYGIENE] = (sendMs - sinceMs) * 1e6;
+    const repeatable = bodyKind === BODY_NONE && isSafe(request.method);
+    const upstream = this.#attempts.first(route, text, parentAt, repeatable, sendMs);
+    if (upstream === undefined) return this.#refuse('upstream_pending_overflow', e);
+    this.#waits.start(route, request.expectsContinue);
+    if (!upstream.connected) this.#waits.connect();
+    return this.#send(b, e, n, nowMs, text);
+  }
 
   /** Fails before anything was sent. Returns where the rest of the bytes begins: at `e`. */
   #refuse(name: FailureName, e: number): number {
@@ -329,13 +393,12 @@ export class Exchange implements UpstreamUser, RelayOwner {
     return e;
   }
 
-  /** Answers OPTIONS by ourselves. Returns as `#refuse` does. */
-  #answerOptions(e: number): number {
+  /** Answers without content, by ourselves. Returns as `#refuse` does. */
+  #answerEmpty(lines: string, e: number): number {
     this.#record.status = NO_CONTENT;
     this.#record.answeredBy = 'proxy';
     if (!this.#body.done || this.request.isHttp10) this.#closeAfter = true;
-    const methods = this.request.allowedMethods();
-    this.#answer(optionsAnswer(methods, this.#closeAfter), monotonicMs());
+    this.#answer(emptyAnswer(lines, this.#closeAfter), monotonicMs());
     return e;
   }
 
@@ -388,6 +451,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     const record = this.#record;
     const { shared } = this.#context;
     this.#meter.waitEnd(nowMs);
+    this.filters?.end(nowMs);
     this.active = false;
     this.#flushing = false;
     record.timesMs[T.downstreamLast] = nowMs;
@@ -401,7 +465,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     record.loopDelayMs = shared.deadlines.lateTotalMs - this.#lateAtStartMs;
     record.clientAddress = this.#down.truncatedAddress;
     shared.recorder.inFlight--;
-    const shape = this.request.shape();
+    const shape = this.request.shape(this.filters);
     shared.recorder.record(shape, record);
     return shape;
   }
