@@ -8,6 +8,7 @@
 import { z } from 'zod';
 import { TOPIC_LOGS, TOPIC_SPANS } from '../telemetry/names.ts';
 import { DEFAULT_PORTS } from '../runtime/ports.ts';
+import { listenerFunctions, routeFunctions, workloadFunctions } from './functions.ts';
 import { limitsSchema } from './limits.ts';
 import { clusterKeys, milliseconds, routePolicyKeys } from './resilience.ts';
 import { parseTemplate } from './route-template.ts';
@@ -351,6 +352,7 @@ const edgeRoute = {
   response_timeout_ms: responseTimeoutMs,
   ...routePolicyKeys,
   upgrades,
+  functions: routeFunctions.optional(),
 };
 
 /** Where a route leads: one name, or several with the share of each (a canary). */
@@ -383,6 +385,7 @@ const gateway = z.strictObject({
   listen: endpoint(DEFAULT_PORTS.gateway),
   admin: endpoint(DEFAULT_PORTS.admin),
   workers,
+  functions: listenerFunctions.optional(),
   routes: z
     .array(z.strictObject({ ...edgeRoute, to: target }))
     .min(1, 'names no route (a gateway without routes answers 404 to everything)'),
@@ -405,6 +408,7 @@ const workload = z.strictObject({
         response_timeout_ms: responseTimeoutMs,
         ...routePolicyKeys,
         upgrades,
+        functions: workloadFunctions.optional(),
       }),
     )
     .default([]),
@@ -429,6 +433,7 @@ const ingress = z.strictObject({
   host: hostName.default(LOOPBACK),
   // The port that a gateway would have: it stands where the gateway stood.
   port: port.default(DEFAULT_PORTS.gateway),
+  functions: listenerFunctions.optional(),
   routes: z
     .array(z.strictObject(edgeRoute))
     .min(1, 'names no route (an ingress without routes answers 404 to everything)'),
@@ -501,6 +506,7 @@ export type GatewayConfig = MeshConfig['gateways'][number];
 export type WorkloadConfig = MeshConfig['workloads'][number];
 export type SidecarConfig = MeshConfig['sidecars'][number];
 export type ServedConfig = SidecarConfig['serves'][number];
+export type IngressConfig = z.output<typeof ingress>;
 
 /** JSON Schema (draft 2020-12) of what a user may write, for editors. */
 export function meshJsonSchema(): Record<string, unknown> {

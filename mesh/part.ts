@@ -3,6 +3,7 @@
  * that a proxy never looks anything up by name.
  */
 import type { PeerRole, ProxyRole, ProxySide } from '../telemetry/edge-class.ts';
+import type { FunctionsPart } from './functions.ts';
 import type { LimitsPart } from './limits.ts';
 import type { RouteMatch } from './route-order.ts';
 
@@ -79,6 +80,8 @@ export interface Route extends RouteMatch {
    * application straight away, so that the one pass is the BFF's inbound hop.
    */
   readonly inbound_of?: WorkloadIdentity;
+  /** What is done for it beside carrying; absent: nothing. */
+  readonly functions?: FunctionsPart | undefined;
 }
 
 /** How a route meets slow and failing services; what is absent is not done. */

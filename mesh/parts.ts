@@ -7,11 +7,13 @@ import { AzimuthError } from '../runtime/errors.ts';
 import type { PeerRole } from '../telemetry/edge-class.ts';
 import type {
   GatewayConfig,
+  IngressConfig,
   MeshConfig,
   ServedConfig,
   SidecarConfig,
   WorkloadConfig,
 } from './config.ts';
+import { functionsPart, type FunctionsPart } from './functions.ts';
 import type { Mesh } from './load.ts';
 import type {
   Cluster,
@@ -140,16 +142,15 @@ export function proxyPart(mesh: Mesh, name: string, role?: 'gateway' | 'sidecar'
     generation: 1,
     workers: owner.workers,
     listeners:
-      gateway === undefined
-        ? sidecarListeners(config, sidecar!)
-        : [gatewayListener(config, gateway)],
+      gateway === undefined ? sidecarListeners(mesh, sidecar!) : [gatewayListener(mesh, gateway)],
     admin: owner.admin,
     telemetry: telemetryPart(mesh),
     limits: config.limits,
   };
 }
 
-function gatewayListener(config: MeshConfig, gateway: GatewayConfig): Listener {
+function gatewayListener(mesh: Mesh, gateway: GatewayConfig): Listener {
+  const { config } = mesh;
   const sidecar = config.sidecars.find((s) => s.serves.some((v) => v.gateway === gateway.name));
   const attached = sidecar?.serves.find((v) => v.gateway === gateway.name)?.outbound;
   return {
@@ -169,10 +170,14 @@ function gatewayListener(config: MeshConfig, gateway: GatewayConfig): Listener {
             : { meshed: true, endpoints: [reached(sidecar!, attached)] };
         return { cluster: { ...cluster, meshed, endpoints }, weight };
       });
-      // Whoever chooses the endpoint tries again: here that is the sidecar.
+      const functions = edgeFunctions(mesh, gateway, route);
+      if (attached === undefined) return edgeRoute(route, clusters, functions);
       return edgeRoute(
-        attached === undefined ? route : { ...route, retry: undefined, try_timeout_ms: undefined },
+        // Whoever chooses the endpoint tries again: here that is the sidecar.
+        { ...route, retry: undefined, try_timeout_ms: undefined },
         clusters,
+        // The sidecar finds the route by the path as the client wrote it, so it rewrites.
+        functions === undefined ? undefined : { ...functions, rewrite: undefined },
       );
     }),
   };
@@ -184,10 +189,24 @@ const targetsOf = (
 ): readonly { service: string; weight: number }[] =>
   typeof to === 'string' ? [{ service: to, weight: 1 }] : to;
 
+type EdgeRoute = Omit<GatewayConfig['routes'][number], 'to'>;
+
+/** Functions of a route at the edge, whoever stands there. Its counters are those of its place. */
+function edgeFunctions(
+  mesh: Mesh,
+  edge: Pick<GatewayConfig, 'functions' | 'routes'> | IngressConfig,
+  route: EdgeRoute,
+): FunctionsPart | undefined {
+  const routes: readonly EdgeRoute[] = edge.routes;
+  const scopes = { listener: 'listener', route: `route ${routes.indexOf(route)} ${route.path}` };
+  return functionsPart(edge.functions, route.functions, scopes, (path) => pathFrom(mesh, path));
+}
+
 /** `clusters`: at least one. */
 function edgeRoute(
-  route: Omit<GatewayConfig['routes'][number], 'to'>,
+  route: EdgeRoute,
   clusters: readonly WeightedCluster[],
+  functions: FunctionsPart | undefined,
   inboundOf?: WorkloadIdentity,
 ): Route {
   return {
@@ -198,15 +217,16 @@ function edgeRoute(
     response_timeout_ms: route.response_timeout_ms,
     upgrades: route.upgrades,
     ...policy(route),
+    ...(functions === undefined ? {} : { functions }),
     ...(inboundOf === undefined ? {} : { inbound_of: inboundOf }),
   };
 }
 
-function sidecarListeners(config: MeshConfig, sidecar: SidecarConfig): Listener[] {
+function sidecarListeners(mesh: Mesh, sidecar: SidecarConfig): Listener[] {
   return sidecar.serves.flatMap((served) =>
     served.gateway === undefined
-      ? workloadListeners(config, served)
-      : [gatewayOutbound(config, sidecar, served)],
+      ? workloadListeners(mesh, served)
+      : [gatewayOutbound(mesh, sidecar, served)],
   );
 }
 
@@ -215,10 +235,11 @@ function sidecarListeners(config: MeshConfig, sidecar: SidecarConfig): Listener[
  * that no header has to be believed. A BFF at the same sidecar is reached in the same pass.
  */
 function gatewayOutbound(
-  config: MeshConfig,
+  mesh: Mesh,
   sidecar: SidecarConfig,
   served: ServedConfig & { gateway: string },
 ): Listener {
+  const { config } = mesh;
   const gateway = config.gateways.find((g) => g.name === served.gateway)!;
   return {
     name: `${gateway.name}-outbound`,
@@ -232,19 +253,19 @@ function gatewayOutbound(
       const bff = config.workloads.find((w) => w.name === service && w.kind === 'bff');
       const isHere = bff !== undefined && sidecar.serves.some((v) => v.workload === bff.name);
       const cluster = isHere ? applicationOf(config, bff) : clusterCalled(config, service);
+      const rewrite = edgeFunctions(mesh, gateway, route)?.rewrite;
       return edgeRoute(
         route,
         [{ cluster, weight: 1 }],
+        rewrite === undefined ? undefined : { rewrite },
         isHere ? workloadIdentity(config, bff) : undefined,
       );
     }),
   };
 }
 
-function workloadListeners(
-  config: MeshConfig,
-  served: ServedConfig & { workload: string },
-): Listener[] {
+function workloadListeners(mesh: Mesh, served: ServedConfig & { workload: string }): Listener[] {
+  const { config } = mesh;
   const workload = config.workloads.find((w) => w.name === served.workload)!;
   const identity = workloadIdentity(config, workload);
   const application = applicationOf(config, workload);
@@ -257,7 +278,7 @@ function workloadListeners(
       port: served.inbound.port,
       mesh_only: served.inbound.mesh_only,
       workload: identity,
-      routes: workloadRoutes(workload, [], application),
+      routes: workloadRoutes(workload, [], application, mesh),
     },
     {
       name: `${workload.name}-outbound`,
@@ -282,7 +303,11 @@ function workloadListeners(
       mesh_only: false,
       workload: identity,
       routes: ingress.routes.map((route) =>
-        edgeRoute(route, [{ cluster: application, weight: 1 }]),
+        edgeRoute(
+          route,
+          [{ cluster: application, weight: 1 }],
+          edgeFunctions(mesh, ingress, route),
+        ),
       ),
     },
     ...listeners,
@@ -314,21 +339,36 @@ function applicationOf(config: MeshConfig, workload: WorkloadConfig): Cluster {
 
 /**
  * Templates only name: a path that matches none of them is carried as the catch-all. What they say
- * about failures is for those who call: the workload's own sidecar passes on what the application says.
+ * about failures is for those who call: the workload's own sidecar passes on what the application
+ * says. `performing`: the mesh, at that sidecar, which alone performs the functions of its routes.
  */
 function workloadRoutes(
   workload: WorkloadConfig,
   hosts: readonly string[],
   cluster: Cluster,
+  performing?: Mesh,
 ): Route[] {
-  const named = workload.routes.map((route) => ({
-    ...matchOf(route),
-    hosts,
-    cluster,
-    response_timeout_ms: route.response_timeout_ms,
-    upgrades: route.upgrades,
-    ...(hosts.length === 0 ? {} : policy(route)),
-  }));
+  const named = workload.routes.map((route, index): Route => {
+    const scope = `route ${index} ${route.path}`;
+    const functions =
+      performing === undefined
+        ? undefined
+        : functionsPart(
+            undefined,
+            route.functions,
+            { listener: scope, route: scope },
+            (path: string) => pathFrom(performing, path),
+          );
+    return {
+      ...matchOf(route),
+      hosts,
+      cluster,
+      response_timeout_ms: route.response_timeout_ms,
+      upgrades: route.upgrades,
+      ...(hosts.length === 0 ? {} : policy(route)),
+      ...(functions === undefined ? {} : { functions }),
+    };
+  });
   const catchAll: Route = {
     ...templateOf(CATCH_ALL),
     hosts,

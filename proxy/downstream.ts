@@ -16,6 +16,7 @@
  */
 import type { Socket } from 'node:net';
 import { monotonicMs } from '../runtime/clock.ts';
+import { noteRead } from '../runtime/young-generation.ts';
 import { RESET, type Admitted } from './admission.ts';
 import { Backlog } from './backlog.ts';
 import { parseRequestHead, requestLine } from './codec/request-head.ts';
@@ -108,6 +109,10 @@ export class DownstreamConnection implements Downstream, Deadlined {
     if (this.#phase === 'body') this.socket.resume();
   }
 
+  requestRead(b: Buffer, next: number): void {
+    this.#afterRequest(b, next);
+  }
+
   /**
    * The listener ends: a busy connection ends with its answer, a tunnel in order, an idle one soon.
    * Not at once: the client may be sending, and a request that comes in time is answered, with
@@ -177,6 +182,9 @@ export class DownstreamConnection implements Downstream, Deadlined {
       case 'head':
         if (this.#partial === undefined) this.socket.destroy();
         else this.#refusePartial(FAILURES.request_timeout);
+        return;
+      case 'filter':
+        this.#exchange.fail('authn_unavailable');
         return;
       case 'body':
         this.#exchange.fail('request_timeout');
@@ -406,6 +414,7 @@ export class DownstreamConnection implements Downstream, Deadlined {
 
   /** Takes bytes. A fault of ours ends one request, never the process. */
   #take(bytes: Buffer): void {
+    noteRead(bytes.length);
     try {
       this.#data(bytes);
     } catch (error) {

@@ -24,15 +24,17 @@ import { BODY_NONE, parsed } from './codec/fields.ts';
 import { writeText, writtenBytes } from './codec/output.ts';
 import { HopMeter } from './hop-meter.ts';
 import type { Downstream, Outcome } from './downstream-port.ts';
+import { FilterRun, type FilterOwner, type HeldHead } from './filters/filter-run.ts';
 import { HopTimers } from './hop-timers.ts';
 import type { CompiledRoute, ListenerContext } from './listener-context.ts';
 import { RequestBody, TOO_LARGE } from './request-body.ts';
 import { isSafe } from './request-rules.ts';
 import {
+  allowLine,
+  emptyAnswer,
   errorTypeOfStatus,
   FAILURES,
   isOfLimit,
-  optionsAnswer,
   ownAnswer,
   type Failure,
   type FailureName,
@@ -43,7 +45,13 @@ import type { RetryRules } from './retry-rules.ts';
 import { RoutedRequest } from './routed-request.ts';
 import { Tunnel } from './tunnel.ts';
 import type { UpstreamUser } from './upstream.ts';
-import { askedLeftMs, readTrace, upstreamHead, writeUpstreamHead } from './upstream-request.ts';
+import {
+  askedLeftMs,
+  readTrace,
+  upstreamHead,
+  writeUpstreamHead,
+  type HeadChanges,
+} from './upstream-request.ts';
 import { Waits } from './waits.ts';
 
 const ROUTE = FUNCTIONS.indexOf('route');
@@ -55,7 +63,7 @@ export const CORE_FUNCTIONS = (1 << ROUTE) | (1 << TRACE_CONTEXT) | (1 << HYGIEN
 /** The route would have tried again, but not so often, or not with so many others. */
 const RETRIES_SPENT = 1 << RESPONSE_FLAGS.indexOf('URX');
 
-export class Exchange implements UpstreamUser, RelayOwner {
+export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
   readonly #down: Downstream;
   readonly #context: ListenerContext;
   readonly downstream: Socket;
@@ -71,6 +79,10 @@ export class Exchange implements UpstreamUser, RelayOwner {
   /** Made for the first request that needs them. */
   #timers: HopTimers | undefined;
   #retries: Retries | undefined;
+  /** Filters of the request in hand; undefined for one without. */
+  filters: FilterRun | undefined;
+  /** Kept for the next request that has some. */
+  #filterRun: FilterRun | undefined;
 
   /** Between `open` and the record. */
   active = false;
@@ -108,6 +120,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     this.#downstreamBlocked = false;
     this.#flushing = false;
     this.#closeAfter = false;
+    this.filters = undefined;
     this.#lateAtStartMs = shared.deadlines.lateTotalMs;
     this.#body.reset();
     this.#relay.start();
@@ -141,7 +154,9 @@ export class Exchange implements UpstreamUser, RelayOwner {
     this.#body.start(bodyKind, bodyBytes, undefined);
     if (this.#body.done) record.timesMs[T.requestLast] = nowMs;
     const verdict = request.judge(b, head, s, record);
-    if (verdict === 'answer_options') return this.#answerOptions(e);
+    if (verdict === 'answer_options') {
+      return this.#answerEmpty(allowLine(request.allowedMethods()), e);
+    }
     if (verdict !== 'carry') return this.#refuse(verdict, e);
 
     const route = request.route!;
@@ -150,22 +165,13 @@ export class Exchange implements UpstreamUser, RelayOwner {
     const restarted = readTrace(b, context.isEdge, record);
     const tracedMs = monotonicMs();
     record.phaseNs[TRACE_CONTEXT] = (tracedMs - request.routedMs) * 1e6;
-    const { forwardedLines } = this.#down;
-    writeUpstreamHead(b, head, s, context, route, record, restarted, forwardedLines, leftMs);
-    const { trailers } = upstreamHead;
-    request.protocols = upstreamHead.protocols;
-    if (trailers !== undefined) this.#body.start(bodyKind, bodyBytes, trailers);
-
-    if (context.shared.load.isFull) return this.#refuse('overloaded', e);
-    if (!route.runtime.enter()) return this.#refuse('upstream_overflow', e);
-    const sendMs = monotonicMs();
-    record.phaseNs[HYGIENE] = (sendMs - tracedMs) * 1e6;
-    const repeatable = bodyKind === BODY_NONE && isSafe(request.method);
-    this.#attempts.prepare(route, repeatable);
-    this.#waits.start(route, request.expectsContinue);
-    if (route.retry !== undefined) this.#mayRetry(route.retry, route, sendMs);
-    if (!this.#startAttempt(sendMs)) return this.#refuse('upstream_pending_overflow', e);
-    return this.#send(b, e, n, nowMs, this.#attempts.head);
+    const { filters } = route;
+    if (filters === undefined) return this.#carry(b, head, s, e, n, nowMs, restarted, tracedMs);
+    this.#filterRun ??= new FilterRun(this, this.#down, context.shared.load, record);
+    this.filters = this.#filterRun;
+    const hasBody = !this.#body.done;
+    const held = { b, s, e, n, text: head, atMs: nowMs, restarted, hasBody };
+    return this.filters.begin(filters, held);
   }
 
   /** Bytes of the request body: b[0, n). Returns as `begin` does. */
@@ -204,7 +210,8 @@ export class Exchange implements UpstreamUser, RelayOwner {
       this.#closeAfter = true;
     }
     const allow = failure.status === 405 ? this.request.allowedMethods() : [];
-    this.#answer(ownAnswer(failure, this.request.isHead, this.#closeAfter, allow), nowMs);
+    const lines = this.filters?.ownLines ?? '';
+    this.#answer(ownAnswer(failure, this.request.isHead, this.#closeAfter, allow, lines), nowMs);
   }
 
   /** The open attempt failed: the request goes once more, or the hop ends by that failure. */
@@ -371,7 +378,76 @@ export class Exchange implements UpstreamUser, RelayOwner {
     this.fail('upstream_protocol_error');
   }
 
+  // ---- FilterOwner
+
+  filtersPassed({ b, text, s, e, n, atMs, restarted }: HeldHead): number {
+    const run = this.filters!;
+    this.#body.limitTo(run.changes.bodyBytesMax);
+    const changes = run.headChanges(this.request.route!.cluster.role);
+    return this.#carry(b, text, s, e, n, atMs, restarted, monotonicMs(), changes);
+  }
+
+  filtersRefused({ e }: HeldHead, failure: FailureName): number {
+    return this.#refuse(failure, e);
+  }
+
+  filtersAnswered({ e }: HeldHead): number {
+    return this.#answerEmpty(this.filters!.ownLines, e);
+  }
+
+  filterBroke(error: unknown): void {
+    this.#context.shared.onFault(error);
+    this.fail('internal');
+  }
+
   // ---- request side
+
+  /** Sends the request just parsed on its way. Returns as `begin` does. */
+  #carry(
+    b: Buffer,
+    head: string,
+    s: number,
+    e: number,
+    n: number,
+    nowMs: number,
+    restarted: boolean,
+    sinceMs: number,
+    changes?: HeadChanges,
+  ): number {
+    const context = this.#context;
+    const { request } = this;
+    const record = this.#record;
+    const route = request.route!;
+    const { bodyKind, bodyBytes } = parsed;
+    const { forwardedLines } = this.#down;
+    const leftMs = this.#timers?.leftMs(sinceMs) ?? -1;
+    writeUpstreamHead(
+      b,
+      head,
+      s,
+      context,
+      route,
+      record,
+      restarted,
+      forwardedLines,
+      leftMs,
+      changes,
+    );
+    const { trailers } = upstreamHead;
+    request.protocols = upstreamHead.protocols;
+    if (trailers !== undefined) this.#body.start(bodyKind, bodyBytes, trailers);
+
+    if (context.shared.load.isFull) return this.#refuse('overloaded', e);
+    if (!route.runtime.enter()) return this.#refuse('upstream_overflow', e);
+    const sendMs = monotonicMs();
+    record.phaseNs[HYGIENE] = (sendMs - sinceMs) * 1e6;
+    const repeatable = bodyKind === BODY_NONE && isSafe(request.method);
+    this.#attempts.prepare(route, repeatable);
+    this.#waits.start(route, request.expectsContinue);
+    if (route.retry !== undefined) this.#mayRetry(route.retry, route, sendMs);
+    if (!this.#startAttempt(sendMs)) return this.#refuse('upstream_pending_overflow', e);
+    return this.#send(b, e, n, nowMs, this.#attempts.head);
+  }
 
   /** Fails before anything was sent. Returns where the rest of the bytes begins: at `e`. */
   #refuse(name: FailureName, e: number): number {
@@ -379,13 +455,12 @@ export class Exchange implements UpstreamUser, RelayOwner {
     return e;
   }
 
-  /** Answers OPTIONS by ourselves. Returns as `#refuse` does. */
-  #answerOptions(e: number): number {
+  /** Answers without content, by ourselves. Returns as `#refuse` does. */
+  #answerEmpty(lines: string, e: number): number {
     this.#record.status = NO_CONTENT;
     this.#record.answeredBy = 'proxy';
     if (!this.#body.done || this.request.isHttp10) this.#closeAfter = true;
-    const methods = this.request.allowedMethods();
-    this.#answer(optionsAnswer(methods, this.#closeAfter), monotonicMs());
+    this.#answer(emptyAnswer(lines, this.#closeAfter), monotonicMs());
     return e;
   }
 
@@ -515,6 +590,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     this.#meter.backoffEnd(nowMs);
     this.#timers?.clear();
     this.#retries?.clear();
+    this.filters?.end(nowMs);
     this.active = false;
     this.#flushing = false;
     record.timesMs[T.downstreamLast] = nowMs;
@@ -528,7 +604,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     record.loopDelayMs = shared.deadlines.lateTotalMs - this.#lateAtStartMs;
     record.clientAddress = this.#down.truncatedAddress;
     shared.recorder.inFlight--;
-    const shape = this.request.shape();
+    const shape = this.request.shape(this.filters);
     shared.recorder.record(shape, record);
     return shape;
   }

@@ -67,6 +67,8 @@ interface FixedLimits {
   readonly drainIdleTimeoutMs: number;
   /** Distinct callers believed per mesh_only listener; their names are label values. */
   readonly peersPerListener: number;
+  /** Distinct consumers named in the records of a listener; all others are `other` there. */
+  readonly consumersPerListener: number;
   /** Host values and shapes remembered per listener: caches that a client can fill. */
   readonly cacheEntries: number;
 }
@@ -81,6 +83,7 @@ const FIXED_LIMITS: FixedLimits = {
   drainTimeoutMs: 10_000,
   drainIdleTimeoutMs: 1_000,
   peersPerListener: 256,
+  consumersPerListener: 100,
   cacheEntries: 1_000,
 };
 

@@ -24,7 +24,8 @@ export class RequestBody {
   readonly #down: Downstream;
   readonly #meter: HopMeter;
   readonly #waits: Waits;
-  readonly #bytesMax: number;
+  readonly #limitBytes: number;
+  #bytesMax: number;
   /** The upstream does not take more, so nothing more is read from the client. */
   #blocked = false;
   /** Keeps what is sent, where the request may go again; else undefined. */
@@ -35,6 +36,7 @@ export class RequestBody {
     this.#down = down;
     this.#meter = meter;
     this.#waits = waits;
+    this.#limitBytes = bytesMax;
     this.#bytesMax = bytesMax;
   }
 
@@ -47,7 +49,13 @@ export class RequestBody {
   reset(): void {
     this.#blocked = false;
     this.replay = undefined;
+    this.#bytesMax = this.#limitBytes;
     this.#reader.start(BODY_NONE, 0);
+  }
+
+  /** Allows this request no longer body than `bytesMax`, if that is less than the limit. */
+  limitTo(bytesMax: number): void {
+    this.#bytesMax = Math.min(this.#limitBytes, bytesMax);
   }
 
   /** Begins a body as BodyReader.start does. */

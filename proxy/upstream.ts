@@ -6,6 +6,7 @@
  */
 import { connect, type Socket } from 'node:net';
 import type { Endpoint } from '../mesh/part.ts';
+import { noteRead } from '../runtime/young-generation.ts';
 import { NEVER, type Deadlined, type Deadlines } from './deadlines.ts';
 
 const READ_BYTES = 65_536;
@@ -142,6 +143,7 @@ export class UpstreamConnection implements Deadlined {
   }
 
   #data(bytes: number): void {
+    noteRead(bytes);
     if (this.#user === undefined) {
       // Bytes that nobody asked for: an answer to no request must never meet the next one.
       this.dead = true;

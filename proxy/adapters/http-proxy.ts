@@ -241,6 +241,7 @@ class Recording implements HttpProxyInstrumentation {
       deadlines: this.#deadlines,
       timers: realTimers,
       recorder: this.#recorder,
+      log: this.#log,
       pathMode: 'template',
       generation: 1,
       functions: 0,

@@ -253,9 +253,16 @@ export function valueOf(b: Buffer, name: string): string | undefined {
 /**
  * The lines to forward, in the order received. `head` is the whole head as a latin1 string whose
  * first character is b[base]; `strip` is a set of STRIP bits. Runs of lines that are kept as they
- * came are one slice each; a line with odd white space is written anew.
+ * came are one slice each; a line with odd white space is written anew. `takenOut`: names in lower
+ * case that the route takes out.
  */
-export function keptLines(b: Uint8Array, head: string, base: number, strip: number): string {
+export function keptLines(
+  b: Uint8Array,
+  head: string,
+  base: number,
+  strip: number,
+  takenOut?: ReadonlySet<string>,
+): string {
   const edge = (strip & (STRIP.edgeRequest | STRIP.edgeResponse)) !== 0;
   let out = '';
   let runStart = -1;
@@ -268,7 +275,8 @@ export function keptLines(b: Uint8Array, head: string, base: number, strip: numb
     const drop =
       (id !== 0 ? (STRIPPED_FROM[id]! & strip) !== 0 : edge && isReserved(b, nameStart, nameEnd)) ||
       (nominated !== undefined &&
-        nominated.has(head.slice(nameStart - base, nameEnd - base).toLowerCase()));
+        nominated.has(head.slice(nameStart - base, nameEnd - base).toLowerCase())) ||
+      takenOut?.has(head.slice(nameStart - base, nameEnd - base).toLowerCase()) === true;
     const lineEnd = lines[o + LINE_END]!;
     if (!drop && lineEnd > 0) {
       if (runStart < 0) runStart = nameStart - base;

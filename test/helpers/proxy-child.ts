@@ -9,6 +9,9 @@ import { DEFAULT_LIMITS_PART } from '../../mesh/limits.ts';
 import { createProxy } from '../../proxy/process.ts';
 import { silentLog } from '../../runtime/log.ts';
 import type { ChildSettings, ChildState } from './child-proxy.ts';
+import { boundYoungGeneration } from '../../runtime/young-generation.ts';
+
+boundYoungGeneration();
 
 const { upstreamPort, limits = {} } = JSON.parse(process.argv[2] ?? '{}') as ChildSettings;
 

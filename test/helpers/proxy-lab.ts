@@ -5,6 +5,7 @@
  */
 import { once } from 'node:events';
 import net from 'node:net';
+import type { FunctionsPart } from '../../mesh/functions.ts';
 import type { Cluster, Listener, ProxyPart, Route } from '../../mesh/part.ts';
 import { DEFAULT_LIMITS_PART } from '../../mesh/limits.ts';
 import { parseTemplate } from '../../mesh/route-template.ts';
@@ -187,6 +188,9 @@ export function limitsState(answer: unknown): LimitsState {
   return { ...workers[0], listener: workers[0].listeners[0] };
 }
 
+/** Whatever a route may say beside its path; the cluster is the scripted upstream. */
+type LabRoute = Partial<Route> & { readonly path: string };
+
 export interface LabSettings {
   readonly script?: Script;
   readonly side?: Listener['side'];
@@ -194,14 +198,18 @@ export interface LabSettings {
   readonly meshed?: boolean;
   /** Role of the target; `external` makes an egress. */
   readonly targetRole?: Cluster['role'];
-  /** Whatever a route may say beside its path; the cluster is the scripted upstream. */
-  readonly routes?: readonly (Partial<Route> & { readonly path: string })[];
+  readonly routes?: readonly LabRoute[];
+  /** Functions of the only route `/*`; with `routes` each names its own. */
+  readonly functions?: FunctionsPart;
+  /** The ingress of a merged BFF instead of a gateway. */
+  readonly merged?: boolean;
   /** The scripted upstream does not end its side when the other has ended. */
   readonly keepsHalfOpen?: boolean;
   readonly responseTimeoutMs?: number;
   readonly limits?: Partial<Limits>;
   /** Endpoints instead of the scripted upstream. */
   readonly endpoints?: Cluster['endpoints'];
+  readonly balance?: 'least_load' | 'round_robin';
   readonly pathMode?: 'template' | 'hash' | 'keep';
   readonly exporter?: Exporter;
   readonly telemetry?: Partial<ProxyPart['telemetry']>;
@@ -357,8 +365,11 @@ export class ProxyLab {
       meshed,
       role: targetRole,
       connect_timeout_ms: 1_000,
+      balance: this.#settings.balance ?? 'least_load',
     };
-    const routes = (this.#settings.routes ?? [{ path: '/*' }]).map(({ path, ...rest }): Route => {
+    const { functions: only } = this.#settings;
+    const all: LabRoute = { path: '/*', ...(only === undefined ? {} : { functions: only }) };
+    const routes = (this.#settings.routes ?? [all]).map(({ path, ...rest }): Route => {
       const parsed = parseTemplate(path);
       if (!parsed.ok) throw new Error(parsed.fault);
       return {
@@ -372,7 +383,8 @@ export class ProxyLab {
         ...rest,
       };
     });
-    const isGateway = side === 'ingress';
+    const isMerged = this.#settings.merged ?? false;
+    const isGateway = side === 'ingress' && !isMerged;
     return {
       mesh: 'test',
       topology: 'separate',
@@ -408,7 +420,7 @@ export class ProxyLab {
             namespace: 'shop',
             version: '1.0.0',
             zone: 'a',
-            role: isGateway ? 'gateway' : 'workload',
+            role: isMerged ? 'gateway_bff' : isGateway ? 'gateway' : 'workload',
           },
           routes,
         },

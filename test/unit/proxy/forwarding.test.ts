@@ -404,12 +404,12 @@ describe('Forwarding', () => {
       assert.equal(client.errorCode, '');
     }));
 
-  it('takes the endpoints of a cluster in turn', async () => {
+  it('takes the endpoints of a cluster in turn where it is told so', async () => {
     const upstreams = await Promise.all(
       [1, 2, 3].map(() => new FakeUpstream(answering(OK)).start()),
     );
     const endpoints = upstreams.map(({ port }) => ({ host: '127.0.0.1', port }));
-    await withLab({ endpoints }, async (lab) => {
+    await withLab({ balance: 'round_robin', endpoints }, async (lab) => {
       const client = await lab.connect();
       for (let i = 1; i <= 6; i++) {
         await client.send(get('/')).until((c) => c.received.split('ok').length === i + 1);

@@ -259,8 +259,8 @@ describe('Retries', () => {
       lab.timers.advance(1_000);
       await client.until('200 OK');
       const left = upstream.requests.map((r) => Number(/deadline-ms: ([0-9]+)/.exec(r)![1]));
-      assert.equal(left[0], 60_000);
-      assert.ok(left[1]! <= 59_000, String(left[1]));
+      assert.ok(left[0]! <= 60_000, String(left[0]));
+      assert.ok(left[1]! <= left[0]! - 1_000, String(left));
     });
   });
 
