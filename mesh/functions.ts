@@ -201,11 +201,27 @@ export const FUNCTION_KEYS = [
   'rate_limits',
   'jwt',
   'api_keys',
+  'fault',
   'headers',
   'rewrite',
 ] as const;
 
+const percent = wholeNumber(0, 100);
+
+/** Faults on purpose. A delay is bounded as every wait of a filter is (proxy/filters/filter-run.ts). */
+const fault = z
+  .strictObject({
+    delay_ms: wholeNumber(1, 60_000).optional().describe('How long a request is held back.'),
+    // 100 for a delay that was written: who names one wants to see it. 0 for aborts: they are asked for.
+    delay_percent: percent.default(100).describe('Share of the requests that are held back.'),
+    abort_percent: percent.default(0).describe('Share of the requests that are answered 503.'),
+  })
+  .refine((f) => f.delay_ms !== undefined || f.abort_percent > 0, {
+    message: 'injects nothing (write delay_ms, or abort_percent above 0)',
+  });
+
 const anywhere = {
+  fault: fault.optional().describe('Delays and aborts on purpose.'),
   request_size: z
     .strictObject({ bytes_max: wholeNumber(0, 2 ** 40) })
     .optional()
@@ -247,6 +263,7 @@ export type JwtPart = z.output<typeof jwt>;
 export type ApiKeysPart = z.output<typeof apiKeys>;
 export type HeaderChangesPart = z.output<typeof headerChanges>;
 /** A rewrite with the template that it starts from. */
+export type FaultPart = z.output<typeof fault>;
 export type RewritePart = z.output<typeof rewrite>;
 
 export interface RateLimitPart extends z.output<typeof rateLimit> {
@@ -260,6 +277,7 @@ export interface FunctionsPart {
   readonly request_size?: { readonly bytes_max: number } | undefined;
   readonly rate_limits?: readonly RateLimitPart[] | undefined;
   readonly jwt?: JwtPart | undefined;
+  readonly fault?: FaultPart | undefined;
   readonly api_keys?: ApiKeysPart | undefined;
   readonly headers?:
     { readonly request: HeaderChangesPart; readonly response: HeaderChangesPart } | undefined;

@@ -94,7 +94,7 @@ export class ListenerContext {
     this.admission = new Admission(shared.limits, shared.load, this.isEdge);
     this.stripRequest = STRIP.always | (this.isEdge ? STRIP.edgeRequest | STRIP.traceRestart : 0);
     this.stripResponse = STRIP.always | (this.isEdge ? STRIP.edgeResponse : 0);
-    this.#filterState = new FilterState(shared.log);
+    this.#filterState = new FilterState(shared.log, shared.timers);
     this.apply(listener);
   }
 

@@ -23,6 +23,7 @@ export type FailureName =
   | 'upstream_connect_timeout'
   | 'upstream_timeout'
   | 'try_timeout'
+  | 'fault_injected'
   | 'route_timeout'
   | 'deadline_exceeded'
   | 'upstream_closed'
@@ -163,6 +164,14 @@ const TABLE: readonly Failure[] = [
     'Gateway Timeout',
     'UT',
     'the service did not answer in time',
+    true,
+  ),
+  failure(
+    'fault_injected',
+    503,
+    'Service Unavailable',
+    'FI',
+    'this failure was asked for in the mesh file',
     true,
   ),
   failure('try_timeout', 504, 'Gateway Timeout', 'UT', 'the service did not answer in time', true),

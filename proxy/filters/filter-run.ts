@@ -79,6 +79,7 @@ export class FilterRun implements FilteredRequest {
     requestLines: '',
     responseLines: '',
     bodyBytesMax: Infinity,
+    flagBits: 0,
   };
 
   constructor(owner: FilterOwner, down: Downstream, load: ProcessLoad, record: HopRecord) {
@@ -148,6 +149,7 @@ export class FilterRun implements FilteredRequest {
     changes.requestLines = '';
     changes.responseLines = compiled.responseLines;
     changes.bodyBytesMax = Infinity;
+    changes.flagBits = 0;
     return this.#goOn();
   }
 
@@ -165,6 +167,7 @@ export class FilterRun implements FilteredRequest {
       const { phase } = filter;
       this.performed |= 1 << phase;
       const outcome = filter.look(this, this.changes);
+      this.#record.flags |= this.changes.flagBits;
       if (outcome instanceof Promise) return this.#wait(outcome, phase, beforeMs);
       const nowMs = monotonicMs();
       phaseNs[phase]! += (nowMs - beforeMs) * 1e6;

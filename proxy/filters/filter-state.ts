@@ -5,19 +5,22 @@
  */
 import type { JwtPart, RateLimitPart } from '../../mesh/functions.ts';
 import type { Log } from '../../runtime/log.ts';
+import type { Timers } from '../../runtime/timers.ts';
 import type { Gcra } from './gcra.ts';
 import { KeySet } from './key-set.ts';
 import { countersOf } from './rate-limit.ts';
 
 export class FilterState {
+  readonly timers: Timers;
   readonly #log: Log;
   #counters = new Map<string, Gcra>();
   #keySets = new Map<string, KeySet>();
   #countersBefore: ReadonlyMap<string, Gcra> = new Map();
   #keySetsBefore: ReadonlyMap<string, KeySet> = new Map();
 
-  constructor(log: Log) {
+  constructor(log: Log, timers: Timers) {
     this.#log = log;
+    this.timers = timers;
   }
 
   /** Begins a configuration: `make` asks for all that it needs, the rest is let go. */

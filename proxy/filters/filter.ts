@@ -41,6 +41,8 @@ export interface RequestChanges {
   responseLines: string;
   /** Longest body, in content bytes. */
   bodyBytesMax: number;
+  /** Bits of RESPONSE_FLAGS that the record gets, whatever becomes of the request. */
+  flagBits: number;
 }
 
 /**

@@ -9,6 +9,7 @@ import type { Listener } from '../../mesh/part.ts';
 import type { FunctionsPart, RateLimitPart } from '../../mesh/functions.ts';
 import { ApiKeyFilter } from './api-key.ts';
 import { CorsFilter } from './cors.ts';
+import { FaultFilter } from './fault.ts';
 import type { Filter } from './filter.ts';
 import type { FilterState } from './filter-state.ts';
 import { HeadersFilter } from './headers.ts';
@@ -78,6 +79,13 @@ const RATE_LIMIT_CONSUMER: Place = {
   make: (route) => limits(route, (by) => by === 'consumer'),
 };
 
+const FAULT: Place = {
+  name: 'fault',
+  why: 'Behind everything that refuses: what is held back or aborted is what would have been carried.',
+  make: ({ functions: { fault }, state }) =>
+    fault === undefined ? none : [new FaultFilter(fault, state.timers)],
+};
+
 const HEADERS: Place = {
   name: 'headers',
   why: 'Behind every filter that reads headers, so that each judges what the client sent.',
@@ -98,6 +106,7 @@ const EDGE = [
   RATE_LIMIT_UNKNOWN,
   AUTHN,
   RATE_LIMIT_CONSUMER,
+  FAULT,
   HEADERS,
   REWRITE,
 ] as const;
@@ -110,7 +119,7 @@ export const FILTER_ORDER: Readonly<Record<FilterRole, readonly Place[]>> = {
   // The same list, not an equal one: merging moves the functions, and must change nothing else.
   merged_ingress: EDGE,
   // No cors: no browser talks to a sidecar's inbound side.
-  sidecar: [REQUEST_SIZE, RATE_LIMIT_UNKNOWN, AUTHN, RATE_LIMIT_CONSUMER, HEADERS, REWRITE],
+  sidecar: [REQUEST_SIZE, RATE_LIMIT_UNKNOWN, AUTHN, RATE_LIMIT_CONSUMER, FAULT, HEADERS, REWRITE],
 };
 
 export function roleOf({ side, workload }: Listener): FilterRole {

@@ -196,7 +196,7 @@ describe('functions of the mesh file', () => {
     [
       'a function of browsers at a workload',
       [
-        '13 workloads[0].routes[0].functions.cors: unknown key (known here: request_size, rate_limits, jwt, api_keys, headers)',
+        '13 workloads[0].routes[0].functions.cors: unknown key (known here: fault, request_size, rate_limits, jwt, api_keys, headers)',
       ],
       '',
       '',
