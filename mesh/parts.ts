@@ -16,13 +16,16 @@ import type { Mesh } from './load.ts';
 import type {
   Cluster,
   Endpoint,
+  IdentityPart,
   Listener,
+  ListenerTlsPart,
   ProxyPart,
   Route,
   StorePart,
   TelemetryPart,
   WorkloadIdentity,
 } from './part.ts';
+import { identityFiles, spiffeId } from './identity.ts';
 import { CATCH_ALL, parseTemplate } from './route-template.ts';
 
 /** Where OTLP is taken, and what a sender must show. */
@@ -137,23 +140,104 @@ export function proxyPart(mesh: Mesh, name: string, role?: 'gateway' | 'sidecar'
     // The first configuration of this process; a reload counts on from here.
     generation: 1,
     workers: owner.workers,
-    listeners:
-      gateway === undefined
-        ? sidecarListeners(config, sidecar!)
-        : [gatewayListener(config, gateway)],
+    listeners: identified(
+      mesh,
+      name,
+      gateway === undefined ? sidecarListeners(mesh, sidecar!) : [gatewayListener(mesh, gateway)],
+    ),
     admin: owner.admin,
     telemetry: telemetryPart(mesh),
     limits: config.limits,
+    ...identityPart(config),
   };
 }
 
-function gatewayListener(config: MeshConfig, gateway: GatewayConfig): Listener {
+/** The same for everybody in the mesh: who the others are. */
+function identityPart(config: MeshConfig): { identity: IdentityPart } | undefined {
+  const { identity } = config;
+  if (identity === undefined || identity.mode === 'off') return undefined;
+  const everybody = [
+    ...config.gateways.map((gateway) => identityOf(gateway, 'gateway')),
+    ...config.workloads.map((workload) => workloadIdentity(config, workload)),
+  ];
+  return {
+    identity: {
+      trust_domain: identity.trust_domain,
+      peers: Object.fromEntries(
+        everybody.map((one) => [
+          spiffeId(identity.trust_domain, one),
+          { name: one.name, role: one.role },
+        ]),
+      ),
+      calls: identity.mode !== 'accept',
+    },
+  };
+}
+
+/** Adds what the proxy called `proxy` needs to be known, and to know: certificates, expected ids. */
+function identified(mesh: Mesh, proxy: string, listeners: readonly Listener[]): Listener[] {
+  const { identity } = mesh.config;
+  if (identity === undefined || identity.mode === 'off') return [...listeners];
+  const { sidecars, workloads } = mesh.config;
+  const dir = pathFrom(mesh, identity.dir);
+  // A gateway with a sidecar of its own calls nobody else, on the same machine: as a workload does.
+  const attached = sidecars.some((s) => s.serves.some((v) => v.gateway === proxy));
+  return listeners.map((listener): Listener => {
+    const { bundle, cert, key } = identityFiles(dir, proxy, listener.workload.name);
+    const secured = (cluster: Cluster): Cluster => {
+      if (identity.mode === 'accept' || !cluster.meshed || attached) return cluster;
+      const called = workloads.find((workload) => workload.name === cluster.name)!;
+      const id = spiffeId(identity.trust_domain, called);
+      return { ...cluster, tls: { ca: bundle, cert, key, id } };
+    };
+    const tls: ListenerTlsPart = {
+      clients: 'mesh',
+      certificates: [{ server_names: [], cert, key }],
+      client_ca: bundle,
+      client_certificate: identity.mode === 'strict' ? 'required' : 'optional',
+      min_version: 'TLSv1.3',
+      plain: identity.mode !== 'strict',
+    };
+    return {
+      ...listener,
+      ...(listener.side === 'inbound' ? { tls } : {}),
+      routes: listener.routes.map((route) => ({ ...route, cluster: secured(route.cluster) })),
+    };
+  });
+}
+
+/** TLS of a listener for the outside. */
+function edgeTls(
+  mesh: Mesh,
+  tls: GatewayConfig['listen']['tls'],
+): { tls: ListenerTlsPart | undefined } {
+  if (tls === undefined) return { tls };
+  const { certificates, client_ca: clientCa, client_certificate: wanted } = tls;
+  return {
+    tls: {
+      clients: 'edge',
+      certificates: certificates.map(({ hosts, cert, key }) => ({
+        server_names: hosts,
+        cert: pathFrom(mesh, cert),
+        key: pathFrom(mesh, key),
+      })),
+      client_ca: clientCa === undefined ? undefined : pathFrom(mesh, clientCa),
+      client_certificate: clientCa === undefined ? 'none' : (wanted ?? 'required'),
+      min_version: tls.min_version === '1.3' ? 'TLSv1.3' : 'TLSv1.2',
+      plain: false,
+    },
+  };
+}
+
+function gatewayListener(mesh: Mesh, gateway: GatewayConfig): Listener {
+  const { config } = mesh;
   const sidecar = config.sidecars.find((s) => s.serves.some((v) => v.gateway === gateway.name));
   const attached = sidecar?.serves.find((v) => v.gateway === gateway.name)?.outbound;
   return {
     name: `${gateway.name}-ingress`,
     side: 'ingress',
     ...gateway.listen,
+    ...edgeTls(mesh, gateway.listen.tls),
     // The outside vouches for nobody.
     mesh_only: false,
     workload: identityOf(gateway, 'gateway'),
@@ -183,11 +267,11 @@ function edgeRoute(
   };
 }
 
-function sidecarListeners(config: MeshConfig, sidecar: SidecarConfig): Listener[] {
+function sidecarListeners(mesh: Mesh, sidecar: SidecarConfig): Listener[] {
   return sidecar.serves.flatMap((served) =>
     served.gateway === undefined
-      ? workloadListeners(config, served)
-      : [gatewayOutbound(config, sidecar, served)],
+      ? workloadListeners(mesh, served)
+      : [gatewayOutbound(mesh.config, sidecar, served)],
   );
 }
 
@@ -211,16 +295,17 @@ function gatewayOutbound(
       const bff = config.workloads.find((w) => w.name === route.to && w.kind === 'bff');
       const isHere = bff !== undefined && sidecar.serves.some((v) => v.workload === bff.name);
       return isHere
-        ? edgeRoute(route, applicationOf(config, bff), workloadIdentity(config, bff))
+        ? {
+            ...edgeRoute(route, applicationOf(config, bff), workloadIdentity(config, bff)),
+            ...allowPart(config, bff.allow),
+          }
         : edgeRoute(route, clusterCalled(config, route.to));
     }),
   };
 }
 
-function workloadListeners(
-  config: MeshConfig,
-  served: ServedConfig & { workload: string },
-): Listener[] {
+function workloadListeners(mesh: Mesh, served: ServedConfig & { workload: string }): Listener[] {
+  const { config } = mesh;
   const workload = config.workloads.find((w) => w.name === served.workload)!;
   const identity = workloadIdentity(config, workload);
   const application = applicationOf(config, workload);
@@ -231,7 +316,7 @@ function workloadListeners(
       side: 'inbound',
       ...served.inbound,
       workload: identity,
-      routes: workloadRoutes(workload, [], application),
+      routes: workloadRoutes(config, workload, [], application),
     },
     {
       name: `${workload.name}-outbound`,
@@ -241,7 +326,7 @@ function workloadListeners(
       workload: identity,
       routes: [
         ...config.workloads.flatMap((called) =>
-          workloadRoutes(called, [called.name], clusterCalled(config, called.name)),
+          workloadRoutes(config, called, [called.name], clusterCalled(config, called.name)),
         ),
         ...config.externals.map((external) => externalRoute(config, external)),
       ],
@@ -251,6 +336,7 @@ function workloadListeners(
   return [
     {
       ...ingress,
+      ...edgeTls(mesh, ingress.tls),
       name: `${workload.name}-ingress`,
       side: 'ingress',
       mesh_only: false,
@@ -283,12 +369,32 @@ function applicationOf(config: MeshConfig, workload: WorkloadConfig): Cluster {
   };
 }
 
+/** Names of callers as SPIFFE ids. */
+function allowPart(
+  config: MeshConfig,
+  allow: readonly string[] | undefined,
+): { allow?: readonly string[] } {
+  const { identity } = config;
+  if (allow === undefined || identity === undefined) return {};
+  return {
+    allow: allow.map((caller) => {
+      if (caller.startsWith('spiffe:')) return caller;
+      const known = [...config.gateways, ...config.workloads].find((one) => one.name === caller)!;
+      return spiffeId(identity.trust_domain, known);
+    }),
+  };
+}
+
 /** Templates only name: a path that matches none of them is carried as the catch-all. */
 function workloadRoutes(
+  config: MeshConfig,
   workload: WorkloadConfig,
   hosts: readonly string[],
   cluster: Cluster,
 ): Route[] {
+  // The callee's sidecar decides; at the caller's the list would only be a second opinion.
+  const allowOf = (allow: readonly string[] | undefined): { allow?: readonly string[] } =>
+    cluster.meshed ? {} : allowPart(config, allow);
   const named = workload.routes.map((route) => ({
     ...templateOf(route.path),
     hosts,
@@ -296,6 +402,7 @@ function workloadRoutes(
     cluster,
     response_timeout_ms: route.response_timeout_ms,
     upgrades: route.upgrades,
+    ...allowOf(route.allow ?? workload.allow),
   }));
   const catchAll: Route = {
     ...templateOf(CATCH_ALL),
@@ -305,6 +412,7 @@ function workloadRoutes(
     // Envoy's route timeout, as the default of the mesh file.
     response_timeout_ms: 15_000,
     upgrades: [],
+    ...allowOf(workload.allow),
   };
   const covered = workload.routes.some((r) => r.path === CATCH_ALL && r.methods.length === 0);
   return covered ? named : [...named, catchAll];
