@@ -5,6 +5,7 @@
  */
 import type { Cluster } from '../mesh/part.ts';
 import type { Deadlines } from './deadlines.ts';
+import type { Credentials } from './identity/credentials.ts';
 import type { Limits } from './limits.ts';
 import { UpstreamConnection, type Pool } from './upstream.ts';
 
@@ -49,7 +50,8 @@ export class ClusterRuntime {
   /** Requests in flight whose connection is not established. */
   #pending = 0;
 
-  constructor(cluster: Cluster, limits: Limits, deadlines: Deadlines) {
+  constructor(cluster: Cluster, limits: Limits, deadlines: Deadlines, credentials: Credentials) {
+    const { name, tls } = cluster;
     this.cluster = cluster;
     this.#requestsMax = limits.requestsPerCluster;
     this.#pendingMax = limits.pendingPerCluster;
@@ -59,6 +61,8 @@ export class ClusterRuntime {
       idleMax: limits.poolPerEndpoint,
       idleTimeoutMs: limits.upstreamIdleTimeoutMs,
       deadlines,
+      tls: tls === undefined ? undefined : () => credentials.ofCluster(name, tls),
+      epoch: 0,
       counters: { open: 0, connecting: 0, connects: 0, connectFailures: 0, attempts: 0 },
     }));
   }
@@ -140,6 +144,14 @@ export class ClusterRuntime {
   /** A new connection to the next endpoint, whatever is idle. */
   connect(): UpstreamConnection {
     return new UpstreamConnection(this.#nextPool());
+  }
+
+  /** Certificates changed: connections made by the old ones end with the request they carry. */
+  renew(): void {
+    for (const pool of this.#pools) {
+      pool.epoch++;
+      for (const connection of pool.idle.splice(0)) connection.release(false);
+    }
   }
 
   /** Ends idle connections, and each busy one with its request: the cluster is not used again. */

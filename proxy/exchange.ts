@@ -28,6 +28,7 @@ import { isSafe } from './request-rules.ts';
 import {
   errorTypeOfStatus,
   FAILURES,
+  failureOfConnect,
   isOfLimit,
   optionsAnswer,
   ownAnswer,
@@ -74,7 +75,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     this.downstream = down.socket;
     this.stripResponse = context.stripResponse;
     this.isEdge = context.isEdge;
-    this.request = new RoutedRequest(context);
+    this.request = new RoutedRequest(context, down.isTls, down.id);
     this.#relay = new ResponseRelay(this);
     this.#attempts = new Attempts(this, this.#meter, context.shared.load);
     const { limits } = context.shared;
@@ -125,7 +126,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     this.#meter.waitEnd(nowMs);
     const head = b.toString('latin1', s, e);
     record.bytesIn += e - s;
-    this.#closeAfter = parsed.close || context.draining;
+    this.#closeAfter = parsed.close || context.draining || this.#down.retiring;
     const { bodyKind, bodyBytes } = parsed;
     this.#body.start(bodyKind, bodyBytes, undefined);
     if (this.#body.done) record.timesMs[T.requestLast] = nowMs;
@@ -189,7 +190,8 @@ export class Exchange implements UpstreamUser, RelayOwner {
       this.#closeAfter = true;
     }
     const allow = failure.status === 405 ? this.request.allowedMethods() : [];
-    this.#answer(ownAnswer(failure, this.request.isHead, this.#closeAfter, allow), nowMs);
+    const { isHead } = this.request;
+    this.#answer(ownAnswer(failure, isHead, this.#closeAfter, allow, this.isEdge), nowMs);
   }
 
   /** Ends a hop whose head could not be read to its end; `method` is what it began with. */
@@ -248,7 +250,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     const { upstream } = this.#attempts;
     if (upstream === undefined) return;
     if (errorCode === '' && this.#relay.endOfConnection()) return;
-    if (!upstream.connected) this.fail('upstream_connect_failed');
+    if (!upstream.connected) this.fail(failureOfConnect(errorCode));
     else if (this.#attempts.mayGoAgain) {
       this.#relay.start();
       this.#attempts.again(monotonicMs());
@@ -315,6 +317,13 @@ export class Exchange implements UpstreamUser, RelayOwner {
     if (n > p) tunnel.upstreamData(b.subarray(p, n), n - p);
     this.#down.tunnelBegins(tunnel);
     if (this.#context.draining) tunnel.drain();
+  }
+
+  refusedBySidecar(): boolean {
+    if (this.request.route?.cluster.tls === undefined) return false;
+    // Between two proxies, so it is no answer to the client, who may be welcome.
+    this.fail('upstream_identity_refused');
+    return true;
   }
 
   responseInvalid(): void {

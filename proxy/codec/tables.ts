@@ -64,6 +64,7 @@ export const FIELD = {
   expect: 25,
   contentType: 26,
   maxForwards: 27,
+  azimuthRefused: 28,
 } as const;
 export const FIELD_IDS = 32;
 
@@ -95,6 +96,7 @@ const NAMES: readonly [string, number][] = [
   ['expect', FIELD.expect],
   ['content-type', FIELD.contentType],
   ['max-forwards', FIELD.maxForwards],
+  ['azimuth-refused', FIELD.azimuthRefused],
 ];
 
 /** Which messages a field is taken out of before it is forwarded. */
@@ -123,6 +125,7 @@ for (let id: number = FIELD.connection; id <= FIELD.proxyAuthenticate; id++) {
 for (let id: number = FIELD.forwarded; id <= FIELD.baggage; id++) {
   STRIPPED_FROM[id] = STRIP.edgeRequest;
 }
+STRIPPED_FROM[FIELD.azimuthRefused] = STRIP.always;
 STRIPPED_FROM[FIELD.server] = STRIP.edgeResponse;
 STRIPPED_FROM[FIELD.traceresponse] = STRIP.edgeResponse;
 STRIPPED_FROM[FIELD.tracestate] = STRIP.traceRestart | STRIP.edgeResponse;
