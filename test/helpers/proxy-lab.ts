@@ -11,7 +11,7 @@ import { parseTemplate } from '../../mesh/route-template.ts';
 import { Deadlines } from '../../proxy/deadlines.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../proxy/limits.ts';
 import { createProxy, type Proxy } from '../../proxy/process.ts';
-import { silentLog } from '../../runtime/log.ts';
+import { silentLog, type Log } from '../../runtime/log.ts';
 import { RESPONSE_FLAGS } from '../../telemetry/hop-record.ts';
 import { TUNNEL } from '../../telemetry/names.ts';
 import { readSpans, type Span } from '../../telemetry/otlp-objects.ts';
@@ -198,6 +198,7 @@ export interface LabSettings {
     methods?: string[];
     hosts?: string[];
     upgrades?: string[];
+    allow?: string[];
   }[];
   /** The scripted upstream does not end its side when the other has ended. */
   readonly keepsHalfOpen?: boolean;
@@ -208,6 +209,12 @@ export interface LabSettings {
   readonly pathMode?: 'template' | 'hash' | 'keep';
   readonly exporter?: Exporter;
   readonly telemetry?: Partial<ProxyPart['telemetry']>;
+  /** TLS of the listener, of calls, and the content of the files that they name. */
+  readonly tls?: Listener['tls'];
+  readonly clusterTls?: Cluster['tls'];
+  readonly identity?: ProxyPart['identity'];
+  readonly files?: Readonly<Record<string, string>>;
+  readonly log?: Log;
 }
 
 export class ProxyLab {
@@ -233,7 +240,7 @@ export class ProxyLab {
     this.proxy = createProxy({
       part: this.part,
       exporter: this.#settings.exporter ?? this.#exporter(),
-      log: silentLog,
+      log: this.#settings.log ?? silentLog,
       deadlines: this.deadlines,
       ...(this.#settings.limits === undefined ? {} : { limits: this.#settings.limits }),
     });
@@ -351,6 +358,7 @@ export class ProxyLab {
       meshed,
       role: targetRole,
       connect_timeout_ms: 1_000,
+      tls: this.#settings.clusterTls,
     };
     const routes = (this.#settings.routes ?? [{ path: '/*' }]).map((route): Route => {
       const parsed = parseTemplate(route.path);
@@ -363,6 +371,7 @@ export class ProxyLab {
         cluster,
         response_timeout_ms: this.#settings.responseTimeoutMs ?? 15_000,
         upgrades: route.upgrades ?? [],
+        allow: route.allow,
       };
     });
     const isGateway = side === 'ingress';
@@ -404,8 +413,11 @@ export class ProxyLab {
             role: isGateway ? 'gateway' : 'workload',
           },
           routes,
+          tls: this.#settings.tls,
         },
       ],
+      identity: this.#settings.identity,
+      files: this.#settings.files,
     };
   }
 }
