@@ -11,6 +11,10 @@ const COMMANDS: Record<string, { about: string; load: () => Promise<{ command: C
   check: { about: 'validate a mesh file', load: () => import('./commands/check.ts') },
   gateway: { about: 'run a gateway proxy', load: () => import('./commands/gateway.ts') },
   sidecar: { about: 'run a sidecar proxy', load: () => import('./commands/sidecar.ts') },
+  ca: {
+    about: 'issue certificates for the proxies of a mesh file',
+    load: () => import('./commands/ca.ts'),
+  },
   tail: {
     about: 'show the requests of a proxy as they finish',
     load: () => import('./commands/tail.ts'),
