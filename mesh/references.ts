@@ -5,6 +5,7 @@
  */
 import { DEFAULT_PORTS } from '../runtime/ports.ts';
 import { FILE_FORMAT } from './config.ts';
+import { identityFaults } from './identity-references.ts';
 import { limitContradictions } from './limits.ts';
 import { group, isRaw, list, strings, text, type Item } from './raw.ts';
 import { coversTemplate, parseTemplate } from './route-template.ts';
@@ -23,6 +24,7 @@ export function referenceFaults(source: Source): Fault[] {
     ...hostFaults(top, source),
     ...portFaults(top, source),
     ...limitFaults(top, source),
+    ...identityFaults(top, source),
   ];
 }
 

@@ -74,11 +74,9 @@ Examples:
     });
     const { certificates, dir, notAfter, newAuthority, authorities } = issued;
     const width = Math.max(...certificates.map(({ proxy }) => proxy.length));
-    for (const { proxy, id } of certificates) {
-      process.stdout.write(`  ${proxy.padEnd(width)}  ${id}\n`);
-    }
+    const lines = certificates.map(({ proxy, id }) => `  ${proxy.padEnd(width)}  ${id}\n`);
     process.stdout.write(
-      `${certificates.length} certificates in ${dir}, valid until ${notAfter.toISOString()}; ` +
+      `${lines.join('')}${certificates.length} certificates in ${dir}, valid until ${notAfter.toISOString()}; ` +
         `${newAuthority ? 'new authority' : 'authority as before'}, ${authorities} believed\n`,
     );
     return 0;
@@ -108,10 +106,10 @@ function show(dir: string | undefined): number {
   const authorities = believed(join(dir, 'bundle.pem')).map((pem) => new X509Certificate(pem));
   const rows = files.map((file) => rowOf(join(dir, file), file, authorities));
   const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column]!.length)));
-  for (const row of rows) {
-    const line = row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ');
-    process.stdout.write(`${line.trimEnd()}\n`);
-  }
+  const lines = rows.map((row) =>
+    row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  '),
+  );
+  process.stdout.write(`${lines.join('\n')}\n`);
   return rows.every(([, , , state]) => state === 'ok') ? 0 : 1;
 }
 
