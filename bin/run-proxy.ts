@@ -57,11 +57,12 @@ export async function runProxy(
     const names = known.map((proxy) => proxy.name).join(', ') || 'none';
     throw new AzimuthError('AZ_USAGE', `which ${role}? Give --name NAME (there are: ${names})`);
   }
-  const part = withFiles(proxyPart(mesh, name, role));
+  const unread = proxyPart(mesh, name, role);
   if (values.check) {
-    process.stdout.write(`ok: ${role} ${name}, ${describe(part)}\n`);
+    process.stdout.write(`ok: ${role} ${name}, ${describe(unread)}\n`);
     return 0;
   }
+  const part = withFiles(unread);
   const log = createLog({ fields: { process: role, name } });
   const folder = stateFolder(part, mesh.file);
   let single: Proxy | undefined;

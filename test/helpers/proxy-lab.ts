@@ -5,12 +5,14 @@
  */
 import { once } from 'node:events';
 import net from 'node:net';
+import tls from 'node:tls';
 import type { Cluster, Listener, ProxyPart, Route } from '../../mesh/part.ts';
 import { DEFAULT_LIMITS_PART } from '../../mesh/limits.ts';
 import { parseTemplate } from '../../mesh/route-template.ts';
 import { Deadlines } from '../../proxy/deadlines.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../proxy/limits.ts';
 import { createProxy, type Proxy } from '../../proxy/process.ts';
+import type { Issued } from '../../runtime/certificate-authority.ts';
 import { silentLog, type Log } from '../../runtime/log.ts';
 import { RESPONSE_FLAGS } from '../../telemetry/hop-record.ts';
 import { TUNNEL } from '../../telemetry/names.ts';
@@ -286,6 +288,23 @@ export class ProxyLab {
     const client = new RawPeer(socket);
     this.#clients.push(client);
     await once(socket, 'connect');
+    return client;
+  }
+
+  /** As `connect`, over TLS, with a certificate and the authority of the proxy's. */
+  async connectTls(own: Issued, authority: Issued): Promise<RawPeer> {
+    const socket = tls.connect({
+      port: this.port,
+      host: '127.0.0.1',
+      cert: own.cert,
+      key: own.key,
+      ca: authority.cert,
+      // Its name is an id; who it is concerns other tests.
+      rejectUnauthorized: false,
+    });
+    const client = new RawPeer(socket);
+    this.#clients.push(client);
+    await once(socket, 'secureConnect');
     return client;
   }
 
