@@ -221,6 +221,13 @@ const edgeListen = {
   port: port.default(DEFAULT_PORTS.gateway),
   // Left out: plain HTTP, as behind a load balancer that ends TLS.
   tls: edgeTls.optional().describe('TLS for clients outside.'),
+  // 0: whoever connects is the client. Envoy's default, and the only one that cannot be lied to.
+  trusted_hops: z
+    .int('is not a whole number (write how many proxies of yours stand in front)')
+    .min(0, 'is less than 0 (write 0 or more)')
+    .max(16, 'is more than 16 (write 16 or less)')
+    .default(0)
+    .describe('Proxies of yours in front of it, whose X-Forwarded-* are believed.'),
 };
 
 /** Certificates by which the proxies of the mesh know each other. */

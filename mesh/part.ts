@@ -112,6 +112,8 @@ export interface Listener {
   readonly routes: readonly Route[];
   /** Absent: plain HTTP. */
   readonly tls?: ListenerTlsPart | undefined;
+  /** Proxies in front of an ingress listener whose `x-forwarded-*` are believed; absent: 0. */
+  readonly trusted_hops?: number | undefined;
 }
 
 export type Compression = 'none' | 'gzip' | 'zstd';

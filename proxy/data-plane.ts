@@ -76,7 +76,7 @@ export class DataPlane {
   readonly #spool: Spool | undefined;
   readonly recorder: Recorder;
   readonly #shared: ProxyShared;
-  readonly #credentials: Credentials;
+  readonly credentials: Credentials;
   readonly #refusals: RefusalLog;
   readonly #listeners = new Map<string, OpenListener>();
   /** Removed by a reload, until their last connection is gone. */
@@ -130,7 +130,7 @@ export class DataPlane {
       onLedger: (ledger) => this.#spool?.keepLedger(ledger),
       unrecorded: settings.unrecorded ?? false,
     });
-    this.#credentials = new Credentials(part.files);
+    this.credentials = new Credentials(part.files);
     this.#refusals = new RefusalLog(log);
     this.#shared = {
       limits: this.limits,
@@ -140,7 +140,7 @@ export class DataPlane {
       pathMode: part.telemetry.path,
       generation: part.generation,
       functions: CORE_FUNCTIONS,
-      credentials: this.#credentials,
+      credentials: this.credentials,
       identity: part.identity,
       onRefusal: (listener, reason, detail, address) =>
         this.#refusals.note({ listener, reason, detail, address: truncateAddress(address) }),
@@ -203,7 +203,7 @@ export class DataPlane {
     this.part = part;
     this.#shared.generation = part.generation;
     this.#shared.identity = part.identity;
-    const changedFiles = this.#credentials.apply(part.files);
+    const changedFiles = this.credentials.apply(part.files);
     const kept = new Set(part.listeners.map((listener) => listener.name));
     for (const [name, listener] of this.#listeners) {
       if (kept.has(name)) continue;

@@ -15,6 +15,7 @@
  * direction ends by itself.
  */
 import type { Socket } from 'node:net';
+import { linesOfSocket } from './forwarded.ts';
 import type { Arrival } from './identity/arrival.ts';
 import { monotonicMs } from '../runtime/clock.ts';
 import { noteRead } from '../runtime/young-generation.ts';
@@ -77,9 +78,7 @@ export class DownstreamConnection implements Downstream, Deadlined {
     this.#onClosed = onClosed;
     this.address = socket.remoteAddress ?? '';
     this.truncatedAddress = context.isEdge ? truncateAddress(this.address) : '';
-    this.forwardedLines = context.isEdge
-      ? `x-forwarded-for: ${this.address.replace(/^::ffff:/, '')}\r\nx-forwarded-proto: ${isTls ? 'https' : 'http'}\r\n`
-      : '';
+    this.forwardedLines = context.isEdge ? linesOfSocket(this.address, isTls) : '';
     this.#exchange = new Exchange(this, context);
     const { deadlines, limits, load } = context.shared;
     this.#backlog = new Backlog(load);

@@ -24,7 +24,8 @@ import { HopMeter } from './hop-meter.ts';
 import type { Downstream, Outcome } from './downstream-port.ts';
 import type { ListenerContext } from './listener-context.ts';
 import { RequestBody, TOO_LARGE } from './request-body.ts';
-import { isSafe } from './request-rules.ts';
+import { forwarded, readForwarded } from './forwarded.ts';
+import { isSafe, truncateAddress } from './request-rules.ts';
 import {
   errorTypeOfStatus,
   FAILURES,
@@ -39,7 +40,7 @@ import { ResponseRelay, type RelayOwner } from './response-relay.ts';
 import { RoutedRequest } from './routed-request.ts';
 import { Tunnel } from './tunnel.ts';
 import type { UpstreamUser } from './upstream.ts';
-import { readTrace, upstreamHead, writeUpstreamHead } from './upstream-request.ts';
+import { asked, readTrace, upstreamHead, writeUpstreamHead } from './upstream-request.ts';
 import { Waits } from './waits.ts';
 
 const ROUTE = FUNCTIONS.indexOf('route');
@@ -68,6 +69,8 @@ export class Exchange implements UpstreamUser, RelayOwner {
   #flushing = false;
   #closeAfter = false;
   #lateAtStartMs = 0;
+  /** Address of the client as it may be recorded. */
+  #client = '';
 
   constructor(down: Downstream, context: ListenerContext) {
     this.#down = down;
@@ -98,6 +101,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     this.#downstreamBlocked = false;
     this.#flushing = false;
     this.#closeAfter = false;
+    this.#client = this.#down.truncatedAddress;
     this.#lateAtStartMs = shared.deadlines.lateTotalMs;
     this.#body.reset();
     this.#relay.start();
@@ -131,6 +135,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     this.#body.start(bodyKind, bodyBytes, undefined);
     if (this.#body.done) record.timesMs[T.requestLast] = nowMs;
     const verdict = request.judge(b, head, s, record);
+    if (context.trustedHops > 0) this.#readClient(b);
     if (verdict === 'answer_options') return this.#answerOptions(e);
     if (verdict !== 'carry') return this.#refuse(verdict, e);
 
@@ -138,7 +143,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     const restarted = readTrace(b, context.isEdge, record);
     const tracedMs = monotonicMs();
     record.phaseNs[TRACE_CONTEXT] = (tracedMs - request.routedMs) * 1e6;
-    writeUpstreamHead(b, head, s, context, route, record, restarted, this.#down.forwardedLines);
+    writeUpstreamHead(b, head, s, context, route, record, restarted, this.#down);
     const { text, parentAt, trailers } = upstreamHead;
     request.protocols = upstreamHead.protocols;
     if (trailers !== undefined) this.#body.start(bodyKind, bodyBytes, trailers);
@@ -332,6 +337,13 @@ export class Exchange implements UpstreamUser, RelayOwner {
 
   // ---- request side
 
+  /** Who the client is where proxies of ours stand between it and the socket. */
+  #readClient(b: Buffer): void {
+    const { address, isTls } = this.#down;
+    readForwarded(b, address, isTls, asked.host, this.#context.trustedHops);
+    this.#client = truncateAddress(forwarded.chain[0]!);
+  }
+
   /** Fails before anything was sent. Returns where the rest of the bytes begins: at `e`. */
   #refuse(name: FailureName, e: number): number {
     this.fail(name);
@@ -408,7 +420,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
       record.streamClass = 'stream';
     }
     record.loopDelayMs = shared.deadlines.lateTotalMs - this.#lateAtStartMs;
-    record.clientAddress = this.#down.truncatedAddress;
+    record.clientAddress = this.#client;
     shared.recorder.inFlight--;
     const shape = this.request.shape();
     shared.recorder.record(shape, record);

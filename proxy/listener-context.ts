@@ -67,6 +67,8 @@ export class ListenerContext {
   draining = false;
   /** Takes requests from outside the mesh: restarts traces, rewrites x-forwarded-*. */
   readonly isEdge: boolean;
+  /** Proxies in front whose `x-forwarded-*` are believed. */
+  trustedHops = 0;
   readonly admission: Admission;
   /** Undefined: connections are plain HTTP. */
   gate: TlsGate | undefined;
@@ -122,6 +124,7 @@ export class ListenerContext {
     else if (this.gate !== undefined) this.gate.apply(listener.tls);
     else this.gate = this.#createGate(listener.tls);
     this.listener = listener;
+    this.trustedHops = this.isEdge ? (listener.trusted_hops ?? 0) : 0;
     this.clusters = [...clusters.values()];
     this.router = new Router<CompiledRoute>(routes, limits.cacheEntries);
     this.peers = new Peers(listener, limits.peersPerListener, identity);

@@ -21,6 +21,8 @@ import { requestLine } from './codec/request-head.ts';
 import { FIELD, STRIP } from './codec/tables.ts';
 import { announcedTrailers, trailerLine } from './codec/trailers.ts';
 import type { HopRecord } from '../telemetry/hop-record.ts';
+import type { Downstream } from './downstream-port.ts';
+import { forwarded, plainAddress, standardLine, trustedLines } from './forwarded.ts';
 import type { CompiledRoute, ListenerContext } from './listener-context.ts';
 import { hostOf } from './router.ts';
 import { hexOfFlags, hexOfWord, incoming, parseTraceparent } from './trace-context.ts';
@@ -119,7 +121,7 @@ export function writeUpstreamHead(
   route: CompiledRoute,
   record: HopRecord,
   restarted: boolean,
-  forwardedLines: string,
+  down: Pick<Downstream, 'address' | 'isTls' | 'forwardedLines'>,
 ): void {
   const ownHost = requestLine.authorityBytes > 0 || !isPresent(FIELD.host);
   let strip = context.stripRequest;
@@ -146,8 +148,12 @@ export function writeUpstreamHead(
   upstreamHead.parentAt = out.length;
   out += attemptSpanId(spanId, 1) + '-' + hexOfFlags(traceFlags) + '\r\n' + route.peerLine;
   if (context.isEdge) {
-    out += forwardedLines;
-    if (asked.host !== '') out += 'x-forwarded-host: ' + asked.host + '\r\n';
+    if (context.trustedHops > 0) out += trustedLines();
+    else {
+      out += down.forwardedLines;
+      if (asked.host !== '') out += 'x-forwarded-host: ' + asked.host + '\r\n';
+    }
+    if (isPresent(FIELD.forwarded)) out += forwardedLine(context, down);
     out += 'x-request-id: ' + trace + '\r\n';
   }
   out += special;
@@ -155,6 +161,15 @@ export function writeUpstreamHead(
   else if (parsed.bodyKind === BODY_LENGTH) out += `content-length: ${parsed.bodyBytes}\r\n\r\n`;
   else out += 'transfer-encoding: chunked\r\n\r\n';
   upstreamHead.text = out;
+}
+
+function forwardedLine(
+  { trustedHops }: ListenerContext,
+  { address, isTls }: Pick<Downstream, 'address' | 'isTls'>,
+): string {
+  const { chain, proto, host } = forwarded;
+  if (trustedHops > 0) return standardLine(chain, proto, host);
+  return standardLine([plainAddress(address)], isTls ? 'https' : 'http', asked.host);
 }
 
 /** Methods whose Max-Forwards a proxy counts down (RFC 9110 7.6.2). */

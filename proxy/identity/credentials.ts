@@ -3,7 +3,8 @@
  * kept until one of those files changes. The files were read and judged before (files.ts), so that
  * nothing here fails while the process runs. Never shows a key.
  */
-import { createHash } from 'node:crypto';
+import { createHash, X509Certificate } from 'node:crypto';
+import { basename } from 'node:path';
 import {
   createSecureContext,
   type ConnectionOptions,
@@ -34,6 +35,7 @@ export interface NamedContext {
 
 export class Credentials {
   #files: Readonly<Record<string, string>>;
+  #notAfterS: Readonly<Record<string, number>> | undefined;
   readonly #contexts = new Map<string, SecureContext>();
 
   constructor(files: Readonly<Record<string, string>> = {}) {
@@ -48,7 +50,19 @@ export class Credentials {
     this.#files = files;
     // Handshakes under way have theirs; all later ones get new ones.
     if (changed.size > 0) this.#contexts.clear();
+    this.#notAfterS = undefined;
     return changed;
+  }
+
+  /** Unix seconds at which each certificate ends that is no authority's, by its file's name. */
+  notAfterS(): Readonly<Record<string, number>> {
+    return (this.#notAfterS ??= Object.fromEntries(
+      Object.entries(this.#files)
+        .filter(([, text]) => text.includes('-----BEGIN CERTIFICATE-----'))
+        .map(([path, text]) => [basename(path), new X509Certificate(text)] as const)
+        .filter(([, certificate]) => !certificate.ca)
+        .map(([name, { validToDate }]) => [name, validToDate.getTime() / 1000]),
+    ));
   }
 
   /** Certificates of a listener, in the order of the mesh file. */

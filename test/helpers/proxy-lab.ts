@@ -217,6 +217,9 @@ export interface LabSettings {
   readonly identity?: ProxyPart['identity'];
   readonly files?: Readonly<Record<string, string>>;
   readonly log?: Log;
+  readonly trustedHops?: number;
+  /** Role of the workload that an ingress listener stands for; default a gateway. */
+  readonly ingressRole?: 'gateway' | 'gateway_bff';
 }
 
 export class ProxyLab {
@@ -429,10 +432,11 @@ export class ProxyLab {
             namespace: 'shop',
             version: '1.0.0',
             zone: 'a',
-            role: isGateway ? 'gateway' : 'workload',
+            role: isGateway ? (this.#settings.ingressRole ?? 'gateway') : 'workload',
           },
           routes,
           tls: this.#settings.tls,
+          trusted_hops: this.#settings.trustedHops,
         },
       ],
       identity: this.#settings.identity,
