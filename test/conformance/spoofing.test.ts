@@ -49,7 +49,7 @@ interface Case {
 }
 
 const mixed = (name: string): string =>
-  [...name].map((c, i) => (i % 2 === 0 ? c.toUpperCase() : c)).join('');
+  Array.from(name, (c, i) => (i % 2 === 0 ? c.toUpperCase() : c)).join('');
 
 /** The ways to say one header. Those that servers read differently are refused whole. */
 const SPELLINGS: readonly [string, (name: string, value: string) => Omit<Case, 'what'>][] = [

@@ -50,7 +50,7 @@ describe('Mutual TLS', function () {
   let authority: Issued;
   let other: Issued;
   let certificates: Record<string, Issued>;
-  let disk: ReturnType<typeof onDisk>;
+  let disk: ReturnType<typeof onDisk> | undefined;
   let lab: ProxyLab | undefined;
 
   before(async function () {
@@ -104,12 +104,12 @@ describe('Mutual TLS', function () {
     return lab;
   };
 
+  const at = (name: string): string => join(disk!.folder, name);
+
   const curl = (port: number, name: string | undefined, ...more: string[]) =>
     run('curl', [
       ...['--silent', '--show-error', '--include', '--insecure', '--http1.1'],
-      ...(name === undefined
-        ? []
-        : ['--cert', join(disk.folder, `${name}.pem`), '--key', join(disk.folder, `${name}.key`)]),
+      ...(name === undefined ? [] : ['--cert', at(`${name}.pem`), '--key', at(`${name}.key`)]),
       ...more,
       `https://127.0.0.1:${port}/x`,
     ]);
@@ -137,7 +137,7 @@ describe('Mutual TLS', function () {
 
   it('speaks to openssl s_client by TLS 1.3 only, as who it is', async () => {
     const { port } = await running();
-    const files = ['web-bff.pem', 'web-bff.key', 'ca.pem'].map((f) => join(disk.folder, f));
+    const files = ['web-bff.pem', 'web-bff.key', 'ca.pem'].map(at);
     const client = [
       's_client',
       '-connect',
@@ -241,7 +241,7 @@ describe('Mutual TLS', function () {
       files: filesOf(authority.cert, { shop, any }),
     });
     const asked = async (host: string): Promise<string> => {
-      const args = ['--cacert', join(disk.folder, 'ca.pem'), '--connect-to', `::127.0.0.1:${port}`];
+      const args = ['--cacert', at('ca.pem'), '--connect-to', `::127.0.0.1:${port}`];
       return (await run('curl', ['-sS', '-i', '--http1.1', ...args, `https://${host}/x`])).out;
     };
     assert.match(await asked('shop.example'), /^HTTP\/1\.1 200 OK/);
@@ -275,7 +275,6 @@ describe('Mutual TLS', function () {
 
   it('resumes no session, which nobody would verify again', async () => {
     const { port } = await running();
-    const at = (name: string): string => join(disk.folder, name);
     const client = ['s_client', '-connect', `127.0.0.1:${port}`, '-ign_eof'];
     const own = ['-cert', at('web-bff.pem'), '-key', at('web-bff.key')];
     const request = get('/x', 'Connection: close');
