@@ -19,7 +19,7 @@ import { FUNCTIONS, T } from '../telemetry/hop-record.ts';
 import type { RecordedShape } from './recorder.ts';
 import { Attempts } from './attempts.ts';
 import { BODY_NONE, parsed } from './codec/fields.ts';
-import { writeText, writtenBytes } from './codec/output.ts';
+import { waitingBytes, writeText, writtenBytes } from './codec/output.ts';
 import { HopMeter } from './hop-meter.ts';
 import type { Downstream, Outcome } from './downstream-port.ts';
 import type { ListenerContext } from './listener-context.ts';
@@ -286,7 +286,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
 
   sentDownstream(bytes: number, taken: boolean): void {
     this.#record.bytesOut += bytes;
-    if (this.downstream.writableLength > 0) this.#down.answerWaits();
+    if (waitingBytes(this.downstream) > 0) this.#down.answerWaits();
     if (taken || this.#downstreamBlocked) return;
     this.#downstreamBlocked = true;
     this.#attempts.upstream?.socket.pause();
@@ -376,7 +376,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
   /** Waits until the client took the answer, then records. */
   #flush(): void {
     const nowMs = monotonicMs();
-    if (this.downstream.writableLength === 0) {
+    if (waitingBytes(this.downstream) === 0) {
       this.#finish(nowMs, this.#closeAfter ? 'close' : 'keep');
       return;
     }
@@ -394,7 +394,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
 
   #answer(text: string, nowMs: number): void {
     writeText(this.downstream, text);
-    if (this.downstream.writableLength > 0) this.#down.answerWaits();
+    if (waitingBytes(this.downstream) > 0) this.#down.answerWaits();
     this.#record.timesMs[T.downstreamFirst] = nowMs;
     this.#record.bytesOut += writtenBytes;
     this.#flush();
