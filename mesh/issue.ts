@@ -46,8 +46,22 @@ export interface IssuedMesh {
   readonly certificates: readonly { readonly proxy: string; readonly id: string }[];
 }
 
-/** @throws AzimuthError AZ_CONFIG_INVALID or AZ_USAGE where nothing can be issued, and why. */
-export async function issueMesh(mesh: Mesh, settings: IssueSettings): Promise<IssuedMesh> {
+/** What is to be issued for a mesh file, and where to. */
+export interface IssuePlan {
+  readonly dir: string;
+  readonly trustDomain: string;
+  readonly identities: readonly {
+    readonly proxy: string;
+    readonly name: string;
+    readonly id: string;
+  }[];
+}
+
+/**
+ * Writes nothing. @param dir As IssueSettings.dir.
+ * @throws AzimuthError AZ_CONFIG_INVALID when the mesh file has no identity.
+ */
+export function planIssue(mesh: Mesh, dir: string | undefined): IssuePlan {
   const { identity, gateways, sidecars } = mesh.config;
   if (identity === undefined) {
     throw new AzimuthError(
@@ -55,8 +69,25 @@ export async function issueMesh(mesh: Mesh, settings: IssueSettings): Promise<Is
       `${mesh.file} has no identity (add identity: { trust_domain: "…", dir: "certs" })`,
     );
   }
-  const dir = resolve(settings.dir ?? join(dirname(mesh.file), identity.dir));
   const trustDomain = identity.trust_domain;
+  // Also before it is switched on, so that the certificates are there when it is.
+  const config = { ...mesh.config, identity: { ...identity, mode: 'strict' as const } };
+  return {
+    dir: resolve(dir ?? resolve(dirname(mesh.file), identity.dir)),
+    trustDomain,
+    identities: [...gateways, ...sidecars].flatMap(({ name: proxy }) =>
+      identitiesOf(proxyPart({ ...mesh, config }, proxy).listeners).map((workload) => ({
+        proxy,
+        name: workload.name,
+        id: spiffeId(trustDomain, workload),
+      })),
+    ),
+  };
+}
+
+/** @throws AzimuthError AZ_CONFIG_INVALID or AZ_USAGE where nothing can be issued, and why. */
+export async function issueMesh(mesh: Mesh, settings: IssueSettings): Promise<IssuedMesh> {
+  const { dir, trustDomain, identities } = planIssue(mesh, settings.dir);
   const notAfter = new Date(Date.now() + settings.hours * HOUR_MS);
   const kept = settings.newAuthority ? undefined : readAuthority(dir, trustDomain, notAfter);
   const authority =
@@ -68,27 +99,17 @@ export async function issueMesh(mesh: Mesh, settings: IssueSettings): Promise<Is
     ));
   const older = settings.dropOld ? [] : believed(join(dir, 'bundle.pem'));
   const bundle = [...new Set([authority.cert.trim(), ...older])];
-  const proxies = [...gateways, ...sidecars].map(({ name }) => name);
-  // Also before it is switched on, so that the certificates are there when it is.
-  const config = { ...mesh.config, identity: { ...identity, mode: 'strict' as const } };
-  const planned = proxies.flatMap((proxy) =>
-    identitiesOf(proxyPart({ ...mesh, config }, proxy).listeners).map((workload) => ({
-      proxy,
-      name: workload.name,
-      id: spiffeId(trustDomain, workload),
-    })),
-  );
   try {
     if (kept === undefined) {
       write(join(dir, 'ca.key'), authority.key);
       write(join(dir, 'ca.pem'), authority.cert);
     }
     const text = bundle.join('\n') + '\n';
-    for (const folder of ['', ...new Set(planned.map(({ proxy }) => proxy))]) {
+    for (const folder of ['', ...new Set(identities.map(({ proxy }) => proxy))]) {
       write(join(dir, folder, 'bundle.pem'), text);
     }
     if (kept === undefined && older.length > 0) await settings.settled();
-    for (const { proxy, name, id } of planned) {
+    for (const { proxy, name, id } of identities) {
       const issued = await issue(authority, { commonName: name, uris: [id], notAfter });
       const files = identityFiles(dir, proxy, name);
       write(files.key, issued.key);
@@ -106,7 +127,7 @@ export async function issueMesh(mesh: Mesh, settings: IssueSettings): Promise<Is
     notAfter,
     newAuthority: kept === undefined,
     authorities: bundle.length,
-    certificates: planned,
+    certificates: identities,
   };
 }
 

@@ -7,7 +7,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { believed, issueMesh } from '../../mesh/issue.ts';
+import { believed, issueMesh, planIssue } from '../../mesh/issue.ts';
 import { AzimuthError, messageOf } from '../../runtime/errors.ts';
 import type { Command } from '../command.ts';
 import { meshFromArgs } from '../mesh-option.ts';
@@ -21,7 +21,7 @@ export const command: Command = {
   help: `
 azimuth ca: certificates by which the proxies of a mesh know each other (development, not production)
 
-Usage: azimuth ca issue [FILE] [--mesh FILE] [--dir DIR] [--hours N] [--new-ca] [--drop-old] [--no-wait]
+Usage: azimuth ca issue [FILE] [--mesh FILE] [--dir DIR] [--hours N] [--new-ca] [--drop-old] [--no-wait] [--check]
        azimuth ca show DIR
 
 issue makes an authority, and one certificate for each workload or gateway that each proxy of the
@@ -33,6 +33,7 @@ mesh file speaks for. Run again, it renews them; proxies that run take them with
   --new-ca      make a new authority; the proxies believe the old ones too until --drop-old
   --drop-old    believe the current authority only: what older ones signed is refused
   --no-wait     with --new-ca: do not leave running proxies ${SETTLE_MS / 1000} s to learn of the new authority
+  --check       say what would be issued, write nothing
 
 show lists what DIR holds and for how long; it exits with 1 when something in it cannot be used.
 
@@ -51,6 +52,7 @@ Examples:
         'new-ca': { type: 'boolean', default: false },
         'drop-old': { type: 'boolean', default: false },
         'no-wait': { type: 'boolean', default: false },
+        check: { type: 'boolean', default: false },
       },
       allowPositionals: true,
     });
@@ -61,9 +63,17 @@ Examples:
       throw new AzimuthError('AZ_USAGE', 'say what: azimuth ca issue FILE, or azimuth ca show DIR');
     }
     const mesh = meshFromArgs({ mesh: operand ?? values.mesh });
+    const hours = hoursOf(values.hours);
+    if (values.check) {
+      const { dir, identities } = planIssue(mesh, values.dir);
+      process.stdout.write(
+        `ok: ca ${identities.length} certificates for ${hours} hours in ${dir}\n`,
+      );
+      return 0;
+    }
     const issued = await issueMesh(mesh, {
       dir: values.dir,
-      hours: hoursOf(values.hours),
+      hours,
       newAuthority: values['new-ca'],
       dropOld: values['drop-old'],
       settled: async () => {

@@ -373,10 +373,15 @@ export class ProxyLab {
   }
 
   get part(): ProxyPart {
+    return this.partAt(this.upstream.port);
+  }
+
+  /** The part of the proxy in front of an upstream at a port of loopback. */
+  partAt(upstreamPort: number): ProxyPart {
     const { side = 'ingress', meshed = true, targetRole = 'workload' } = this.#settings;
     const cluster: Cluster = {
       name: 'catalog',
-      endpoints: this.#settings.endpoints ?? [{ host: '127.0.0.1', port: this.upstream.port }],
+      endpoints: this.#settings.endpoints ?? [{ host: '127.0.0.1', port: upstreamPort }],
       meshed,
       role: targetRole,
       connect_timeout_ms: 1_000,
