@@ -34,7 +34,8 @@ export function identityFaults(top: Item, source: Source): Fault[] {
         );
       }
       for (const [index, caller] of strings(item.raw['allow']).entries()) {
-        if (caller.startsWith('spiffe:') || names.includes(caller)) continue;
+        // What is no name at all is a fault of its own.
+        if (names.includes(caller) || !/^[a-z0-9-]+$/.test(caller)) continue;
         const path = [...item.path, 'allow', index];
         faults.push(source.fault(path, unknownName('workload or gateway', caller, names)));
       }
