@@ -88,7 +88,7 @@ sidecars:
     });
     children.push(child);
     let log = '';
-    child.stderr!.on('data', (bytes: Buffer) => (log += bytes.toString()));
+    child.stderr.on('data', (bytes: Buffer) => (log += bytes.toString()));
     await until(() => {
       assert.equal(child.exitCode, null, log);
       return log.includes('"ready"');
