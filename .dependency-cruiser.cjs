@@ -15,6 +15,7 @@ const DOORS = {
   '@clickhouse/client': '^(store/client\\.ts$|test/)',
   chdb: '^store/embedded/',
   kafkajs: '^transport/kafka/',
+  jose: '^(proxy/filters/|test/|bench/)',
   express: '^runtime/http-app\\.ts$',
   zod: '^mesh/',
   yaml: '^(mesh/|test/|tools/)',

@@ -1,9 +1,10 @@
 /**
  * `npm run bench:proxy`: our gateway, recording every request, beside nginx, Envoy, Traefik, npm
- * http-proxy and undici with the OpenTelemetry SDK, in one run. Five parts:
+ * http-proxy and undici with the OpenTelemetry SDK, in one run. Its parts:
  *
  *     saturation   CPU a request and requests/s, rounds of all in turn, order reversed on odd rounds
  *     recording    pairs of short slices with and without our telemetry: what it adds to a request
+ *     functions    the same with and without each function of a gateway that --with names
  *     rate         p50 and p99 at 3,000 requests/s, likewise in turn
  *     slow         what arrives at a collector that answers after 50 and 250 ms, under saturation
  *     away         what arrives when the collector is gone for 20 s, all at once
@@ -16,7 +17,9 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { BROWSER_HEADERS, openRate } from './lib/load.ts';
+import { BENCH_FUNCTIONS } from './lib/function-peers.ts';
+import { BROWSER_HEADERS, openRate, type Headers } from './lib/load.ts';
+import { performing } from './lib/our-proxies.ts';
 import { allPeers, nginxConfig } from './lib/peers.ts';
 import {
   benchFile,
@@ -31,7 +34,7 @@ import {
   startNode,
   stop,
 } from './lib/processes.ts';
-import { reportJson, reportText, type Run } from './lib/proxy-report.ts';
+import { reportJson, reportText, type FunctionPairs, type Run } from './lib/proxy-report.ts';
 import { findPrograms } from './lib/scratch.ts';
 import {
   begin,
@@ -55,15 +58,18 @@ Debian) is fetched once into ~/.cache/azimuth/bench; what is not to be had is sk
   --only KEYS      these peers only, comma between: azimuth, unrecorded (recording off), plain (both
                    spans plain), workers (two of them), sidecar, nginx, envoy_off, envoy_traced
                    (min_flush_spans 512), envoy_default, traefik, http_proxy, undici_otel
+  --with FUNCTIONS what each of these functions of a gateway costs, comma between: jwt, apikeys,
+                   ratelimit, cors, headers; then --only is azimuth unless it is given
   --rounds N       counted rounds of saturation and rate (default 4, quick 2)
   --skip PARTS     leave out recording, rate, slow or away, comma between
-  --save           write the report to bench/results/proxy.md and proxy.json
+  --save           write the report to bench/results/proxy.md and proxy.json (--with: functions.*)
   --help           this text
 
 Examples:
   npm run bench:proxy -- --quick --json
   npm run bench:proxy -- --only azimuth,envoy_traced --skip slow,away
   npm run bench:proxy -- --only azimuth,unrecorded --skip rate,slow,away
+  npm run bench:proxy -- --with jwt,ratelimit --skip rate,slow,away
 `;
 
 const { values: options } = parseArgs({
@@ -71,6 +77,7 @@ const { values: options } = parseArgs({
     quick: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     only: { type: 'string' },
+    with: { type: 'string' },
     rounds: { type: 'string' },
     skip: { type: 'string', default: '' },
     save: { type: 'boolean', default: false },
@@ -112,16 +119,25 @@ const surroundings: Surroundings = {
 };
 surroundings.upstreamPort = await startUpstream();
 
-const known = allPeers(programs);
-const wanted = options.only?.split(',') ?? known.map((peer) => peer.key);
-const unknown = wanted.find((key) => !known.some((peer) => peer.key === key));
+const functions = options.with?.split(',') ?? [];
+const unknownFunction = functions.find((name) => !(name in BENCH_FUNCTIONS));
+if (unknownFunction !== undefined) {
+  say(`bench:proxy: there is no function "${unknownFunction}"; --help names them.`);
+  process.exit(64);
+}
+const known = [...allPeers(programs)];
+for (const name of functions) known.push(performing(name, await BENCH_FUNCTIONS[name]!()));
+const only = functions.length > 0 ? (options.only ?? 'azimuth') : options.only;
+const wanted = new Set(only?.split(',') ?? known.map((peer) => peer.key));
+for (const name of functions) wanted.add('azimuth').add(`with_${name}`);
+const unknown = [...wanted].find((key) => !known.some((peer) => peer.key === key));
 if (unknown !== undefined) {
   say(`bench:proxy: there is no peer "${unknown}"; --help names them.`);
   process.exit(64);
 }
 const subjects: Subject[] = [];
 const skipped: string[] = [];
-for (const peer of known.filter(({ key }) => wanted.includes(key))) {
+for (const peer of known.filter(({ key }) => wanted.has(key))) {
   if (peer.missing === undefined) {
     subjects.push(await begin(peer, surroundings));
     say(`started ${peer.name}`);
@@ -133,12 +149,14 @@ for (const peer of known.filter(({ key }) => wanted.includes(key))) {
 const traced = subjects.filter((s) => s.peer.spansPerRequest > 0);
 const slicer = new Slicer(surroundings);
 const recordingUs: number[] = [];
+const functionPairs: FunctionPairs[] = [];
 const lateP99Ms: number[] = [];
 /** Requests and spans at the end of the part before, by subject. */
 const seen = new Map<Subject, { requests: number; spans: number }>();
 
 await saturation();
 if (isPart('recording')) await recording();
+for (const name of functions) await functionCost(name);
 if (isPart('rate')) await fixedRate();
 await settle(traced);
 await judge('healthy');
@@ -195,27 +213,58 @@ async function saturation(): Promise<void> {
   for (const subject of subjects) subject.rss = rssMib(subject.pids);
 }
 
+interface Pair {
+  readonly withUs: number;
+  readonly withoutUs: number;
+}
+
 /** Slices as near to each other as can be: both of a pair meet the same machine. */
-async function recording(): Promise<void> {
-  const [on, off] = ['azimuth', 'unrecorded'].map((key) =>
-    subjects.find((s) => s.peer.key === key),
-  );
-  if (on === undefined || off === undefined) return;
+async function pairs(with_: Subject, without: Subject, headers: Headers): Promise<Pair[]> {
+  const all: Pair[] = [];
   for (let pair = 0; pair < recordingPairs; pair++) {
     const cpuUs = new Map<Subject, number>();
-    for (const subject of inTurn(pair, [on, off])) {
-      cpuUs.set(subject, (await slicer.slice(subject, filling(subject, 0.5))).cpuUs);
+    for (const subject of inTurn(pair, [with_, without])) {
+      const slice = await slicer.slice(subject, filling(subject, 0.5), { headers });
+      cpuUs.set(subject, slice.cpuUs);
     }
-    recordingUs.push((cpuUs.get(on) ?? NaN) - (cpuUs.get(off) ?? NaN));
+    all.push({ withUs: cpuUs.get(with_) ?? NaN, withoutUs: cpuUs.get(without) ?? NaN });
   }
+  return all;
+}
+
+const subjectOf = (key: string): Subject | undefined => subjects.find((s) => s.peer.key === key);
+
+async function recording(): Promise<void> {
+  const [on, off] = [subjectOf('azimuth'), subjectOf('unrecorded')];
+  if (on === undefined || off === undefined) return;
+  for (const { withUs, withoutUs } of await pairs(on, off, {}))
+    recordingUs.push(withUs - withoutUs);
   say(
     `recording: us a request, pair by pair: ${recordingUs.map((us) => us.toFixed(1)).join(', ')}`,
   );
 }
 
+/** Both gateways get the same requests, so that headers cost the same in both. */
+async function functionCost(name: string): Promise<void> {
+  const [on, off] = [subjectOf(`with_${name}`), subjectOf('azimuth')];
+  if (on === undefined || off === undefined) return;
+  const all = await pairs(on, off, on.peer.headers ?? {});
+  functionPairs.push({
+    name,
+    withUs: all.map((pair) => pair.withUs),
+    withoutUs: all.map((pair) => pair.withoutUs),
+    addedUs: all.map((pair) => pair.withUs - pair.withoutUs),
+  });
+  const added = all.map((pair) => (pair.withUs - pair.withoutUs).toFixed(1));
+  say(`function ${name}: us a request, pair by pair: ${added.join(', ')}`);
+}
+
 async function fixedRate(): Promise<void> {
   const rated = subjects.filter(
-    ({ peer }) => !['unrecorded', 'plain', 'workers', 'sidecar'].includes(peer.key),
+    ({ peer }) =>
+      !['unrecorded', 'plain', 'workers', 'sidecar'].includes(peer.key) &&
+      // The generator of this part sends no headers.
+      peer.headers === undefined,
   );
   for (let round = 1; round <= rounds; round++) {
     for (const subject of inTurn(round, rated)) {
@@ -307,6 +356,7 @@ async function report(): Promise<void> {
     keys: known.map((peer) => peer.key),
     skipped,
     recordingUs,
+    functions: functionPairs,
     unaccounted: missing,
     connections: CONNECTIONS,
     ratePerS: RATE_PER_S,
@@ -325,11 +375,13 @@ async function report(): Promise<void> {
     mkdirSync(folder, { recursive: true });
     const day = new Date().toISOString().slice(0, 10);
     const fence = '```';
+    const name = functions.length > 0 ? 'functions' : 'proxy';
+    const given = functions.length > 0 ? `--with ${functions.join(',')} --save` : '--save';
     writeFileSync(
-      join(folder, 'proxy.md'),
-      `# bench:proxy, ${day}\n\nWritten by \`npm run bench:proxy -- --save\`; method: [README](../README.md).\n\n${fence}text${text}${fence}\n`,
+      join(folder, `${name}.md`),
+      `# bench:proxy, ${day}\n\nWritten by \`npm run bench:proxy -- ${given}\`; method: [README](../README.md).\n\n${fence}text${text}${fence}\n`,
     );
-    writeFileSync(join(folder, 'proxy.json'), json + '\n');
+    writeFileSync(join(folder, `${name}.json`), json + '\n');
   }
   if (options.json) console.log(json);
 }

@@ -8,6 +8,7 @@
 import { z } from 'zod';
 import { TOPIC_LOGS, TOPIC_SPANS } from '../telemetry/names.ts';
 import { DEFAULT_PORTS } from '../runtime/ports.ts';
+import { listenerFunctions, routeFunctions, workloadFunctions } from './functions.ts';
 import { limitsSchema } from './limits.ts';
 import { parseTemplate } from './route-template.ts';
 
@@ -408,6 +409,7 @@ const edgeRoute = {
   methods,
   response_timeout_ms: responseTimeoutMs,
   upgrades,
+  functions: routeFunctions.optional(),
 };
 
 const gateway = z.strictObject({
@@ -417,6 +419,7 @@ const gateway = z.strictObject({
   listen: z.strictObject(edgeListen).prefault({}),
   admin: endpoint(DEFAULT_PORTS.admin),
   workers,
+  functions: listenerFunctions.optional(),
   routes: z
     .array(z.strictObject({ ...edgeRoute, to: name.describe('A workload, or an external.') }))
     .min(1, 'names no route (a gateway without routes answers 404 to everything)'),
@@ -439,6 +442,7 @@ const workload = z.strictObject({
         response_timeout_ms: responseTimeoutMs,
         upgrades,
         allow: allow.describe('As allow of the workload, which it replaces for this route.'),
+        functions: workloadFunctions.optional(),
       }),
     )
     .default([]),
@@ -458,6 +462,7 @@ const inbound = z.strictObject({
 const ingress = z.strictObject({
   // Host and port that a gateway would have: it stands where the gateway stood.
   ...edgeListen,
+  functions: listenerFunctions.optional(),
   routes: z
     .array(z.strictObject(edgeRoute))
     .min(1, 'names no route (an ingress without routes answers 404 to everything)'),
@@ -529,6 +534,7 @@ export type GatewayConfig = MeshConfig['gateways'][number];
 export type WorkloadConfig = MeshConfig['workloads'][number];
 export type SidecarConfig = MeshConfig['sidecars'][number];
 export type ServedConfig = SidecarConfig['serves'][number];
+export type IngressConfig = z.output<typeof ingress>;
 
 /** JSON Schema (draft 2020-12) of what a user may write, for editors. */
 export function meshJsonSchema(): Record<string, unknown> {

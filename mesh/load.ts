@@ -161,6 +161,10 @@ function translate(issue: Issue, source: Source): Fault[] {
       return source.fault(path, `unknown key (${advice})`, key);
     });
   }
+  if (issue.code === 'invalid_key') {
+    const key = String(path.at(-1));
+    return issue.issues.map(({ message }) => source.fault(path.slice(0, -1), message, key));
+  }
   const value = valueAt(source.raw, path);
   if (value === undefined || value === null) {
     return [source.fault(path, `is missing (add it${expectation(issue)})`)];

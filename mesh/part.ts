@@ -3,6 +3,7 @@
  * that a proxy never looks anything up by name.
  */
 import type { PeerRole, ProxyRole, ProxySide } from '../telemetry/edge-class.ts';
+import type { FunctionsPart } from './functions.ts';
 import type { LimitsPart } from './limits.ts';
 
 /** Identity of a workload, as it stands on the Resource of its spans. */
@@ -97,6 +98,8 @@ export interface Route {
   readonly inbound_of?: WorkloadIdentity;
   /** SPIFFE ids of callers that it takes, `*` at the end for any rest; absent: every caller. */
   readonly allow?: readonly string[] | undefined;
+  /** What is done for it beside carrying; absent: nothing. */
+  readonly functions?: FunctionsPart | undefined;
 }
 
 export interface Listener {

@@ -7,11 +7,13 @@ import { AzimuthError } from '../runtime/errors.ts';
 import type { PeerRole } from '../telemetry/edge-class.ts';
 import type {
   GatewayConfig,
+  IngressConfig,
   MeshConfig,
   ServedConfig,
   SidecarConfig,
   WorkloadConfig,
 } from './config.ts';
+import { functionsPart, type FunctionsPart } from './functions.ts';
 import type { Mesh } from './load.ts';
 import type {
   Cluster,
@@ -243,17 +245,37 @@ function gatewayListener(mesh: Mesh, gateway: GatewayConfig): Listener {
     workload: identityOf(gateway, 'gateway'),
     routes: gateway.routes.map((route) => {
       const cluster = clusterCalled(config, route.to);
+      const functions = edgeFunctions(mesh, gateway, route);
       // With a sidecar of its own it calls nobody else.
       return attached === undefined
-        ? edgeRoute(route, cluster)
-        : edgeRoute(route, { ...cluster, meshed: true, endpoints: [reached(sidecar!, attached)] });
+        ? edgeRoute(route, cluster, functions)
+        : edgeRoute(
+            route,
+            { ...cluster, meshed: true, endpoints: [reached(sidecar!, attached)] },
+            // The sidecar finds the route by the path as the client wrote it, so it rewrites.
+            functions === undefined ? undefined : { ...functions, rewrite: undefined },
+          );
     }),
   };
 }
 
+type EdgeRoute = Omit<GatewayConfig['routes'][number], 'to'>;
+
+/** Functions of a route at the edge, whoever stands there. Its counters are those of its place. */
+function edgeFunctions(
+  mesh: Mesh,
+  edge: Pick<GatewayConfig, 'functions' | 'routes'> | IngressConfig,
+  route: EdgeRoute,
+): FunctionsPart | undefined {
+  const routes: readonly EdgeRoute[] = edge.routes;
+  const scopes = { listener: 'listener', route: `route ${routes.indexOf(route)} ${route.path}` };
+  return functionsPart(edge.functions, route.functions, scopes, (path) => pathFrom(mesh, path));
+}
+
 function edgeRoute(
-  route: Omit<GatewayConfig['routes'][number], 'to'>,
+  route: EdgeRoute,
   cluster: Cluster,
+  functions: FunctionsPart | undefined,
   inboundOf?: WorkloadIdentity,
 ): Route {
   return {
@@ -263,6 +285,7 @@ function edgeRoute(
     cluster,
     response_timeout_ms: route.response_timeout_ms,
     upgrades: route.upgrades,
+    ...(functions === undefined ? {} : { functions }),
     ...(inboundOf === undefined ? {} : { inbound_of: inboundOf }),
   };
 }
@@ -271,7 +294,7 @@ function sidecarListeners(mesh: Mesh, sidecar: SidecarConfig): Listener[] {
   return sidecar.serves.flatMap((served) =>
     served.gateway === undefined
       ? workloadListeners(mesh, served)
-      : [gatewayOutbound(mesh.config, sidecar, served)],
+      : [gatewayOutbound(mesh, sidecar, served)],
   );
 }
 
@@ -280,10 +303,11 @@ function sidecarListeners(mesh: Mesh, sidecar: SidecarConfig): Listener[] {
  * that no header has to be believed. A BFF at the same sidecar is reached in the same pass.
  */
 function gatewayOutbound(
-  config: MeshConfig,
+  mesh: Mesh,
   sidecar: SidecarConfig,
   served: ServedConfig & { gateway: string },
 ): Listener {
+  const { config } = mesh;
   const gateway = config.gateways.find((g) => g.name === served.gateway)!;
   return {
     name: `${gateway.name}-outbound`,
@@ -294,12 +318,19 @@ function gatewayOutbound(
     routes: gateway.routes.map((route) => {
       const bff = config.workloads.find((w) => w.name === route.to && w.kind === 'bff');
       const isHere = bff !== undefined && sidecar.serves.some((v) => v.workload === bff.name);
+      const rewrite = edgeFunctions(mesh, gateway, route)?.rewrite;
+      const functions = rewrite === undefined ? undefined : { rewrite };
       return isHere
         ? {
-            ...edgeRoute(route, applicationOf(config, bff), workloadIdentity(config, bff)),
+            ...edgeRoute(
+              route,
+              applicationOf(config, bff),
+              functions,
+              workloadIdentity(config, bff),
+            ),
             ...allowPart(config, bff.allow),
           }
-        : edgeRoute(route, clusterCalled(config, route.to));
+        : edgeRoute(route, clusterCalled(config, route.to), functions);
     }),
   };
 }
@@ -316,7 +347,7 @@ function workloadListeners(mesh: Mesh, served: ServedConfig & { workload: string
       side: 'inbound',
       ...served.inbound,
       workload: identity,
-      routes: workloadRoutes(config, workload, [], application),
+      routes: workloadRoutes(config, workload, [], application, mesh),
     },
     {
       name: `${workload.name}-outbound`,
@@ -341,7 +372,9 @@ function workloadListeners(mesh: Mesh, served: ServedConfig & { workload: string
       side: 'ingress',
       mesh_only: false,
       workload: identity,
-      routes: ingress.routes.map((route) => edgeRoute(route, application)),
+      routes: ingress.routes.map((route) =>
+        edgeRoute(route, application, edgeFunctions(mesh, ingress, route)),
+      ),
     },
     ...listeners,
   ];
@@ -385,25 +418,42 @@ function allowPart(
   };
 }
 
-/** Templates only name: a path that matches none of them is carried as the catch-all. */
+/**
+ * Templates only name: a path that matches none of them is carried as the catch-all. `performing`:
+ * the mesh, at the workload's own sidecar, which alone performs the functions of its routes and
+ * decides who may call.
+ */
 function workloadRoutes(
   config: MeshConfig,
   workload: WorkloadConfig,
   hosts: readonly string[],
   cluster: Cluster,
+  performing?: Mesh,
 ): Route[] {
-  // The callee's sidecar decides; at the caller's the list would only be a second opinion.
   const allowOf = (allow: readonly string[] | undefined): { allow?: readonly string[] } =>
-    cluster.meshed ? {} : allowPart(config, allow);
-  const named = workload.routes.map((route) => ({
-    ...templateOf(route.path),
-    hosts,
-    methods: route.methods,
-    cluster,
-    response_timeout_ms: route.response_timeout_ms,
-    upgrades: route.upgrades,
-    ...allowOf(route.allow ?? workload.allow),
-  }));
+    performing === undefined ? {} : allowPart(config, allow);
+  const named = workload.routes.map((route, index): Route => {
+    const scope = `route ${index} ${route.path}`;
+    const functions =
+      performing === undefined
+        ? undefined
+        : functionsPart(
+            undefined,
+            route.functions,
+            { listener: scope, route: scope },
+            (path: string) => pathFrom(performing, path),
+          );
+    return {
+      ...templateOf(route.path),
+      hosts,
+      methods: route.methods,
+      cluster,
+      response_timeout_ms: route.response_timeout_ms,
+      upgrades: route.upgrades,
+      ...(functions === undefined ? {} : { functions }),
+      ...allowOf(route.allow ?? workload.allow),
+    };
+  });
   const catchAll: Route = {
     ...templateOf(CATCH_ALL),
     hosts,

@@ -5,6 +5,7 @@
  */
 import { DEFAULT_PORTS } from '../runtime/ports.ts';
 import { FILE_FORMAT } from './config.ts';
+import { functionFaults } from './function-faults.ts';
 import { identityFaults } from './identity-references.ts';
 import { limitContradictions } from './limits.ts';
 import { group, isRaw, list, strings, text, type Item } from './raw.ts';
@@ -21,6 +22,7 @@ export function referenceFaults(source: Source): Fault[] {
     ...servingFaults(top, source),
     ...topologyFaults(top, source),
     ...routeFaults(top, source),
+    ...functionFaults(top, source),
     ...hostFaults(top, source),
     ...portFaults(top, source),
     ...limitFaults(top, source),

@@ -137,6 +137,7 @@ export class DataPlane {
       deadlines: this.deadlines,
       load: this.load,
       recorder: this.recorder,
+      log,
       pathMode: part.telemetry.path,
       generation: part.generation,
       functions: CORE_FUNCTIONS,
@@ -188,7 +189,7 @@ export class DataPlane {
     const connection = new DownstreamConnection(arrival, context, (closed) => {
       connections.delete(closed);
       if (connections.size > 0) return;
-      if (this.#leaving.delete(listener)) closeClusters(context);
+      if (this.#leaving.delete(listener)) context.close();
       if (this.#isDrained()) this.#onDrained?.();
     });
     connections.add(connection);
@@ -209,7 +210,7 @@ export class DataPlane {
       if (kept.has(name)) continue;
       this.#listeners.delete(name);
       drain(listener);
-      if (listener.connections.size === 0) closeClusters(listener.context);
+      if (listener.connections.size === 0) listener.context.close();
       else this.#leaving.add(listener);
     }
     for (const listener of part.listeners) {
@@ -255,7 +256,7 @@ export class DataPlane {
     await this.#requestsFinished();
     for (const { context } of all) context.gate?.close();
     for (const { connections } of all) for (const connection of connections) connection.cutOff();
-    for (const { context } of all) closeClusters(context);
+    for (const { context } of all) context.close();
     this.deadlines.stop();
     this.recorder.stop();
     this.#endedBoots?.stop();
@@ -320,8 +321,4 @@ export class DataPlane {
 function drain({ context, connections }: OpenListener): void {
   context.draining = true;
   for (const connection of connections) connection.drain();
-}
-
-function closeClusters(context: ListenerContext): void {
-  for (const cluster of context.clusters) cluster.close();
 }

@@ -7,7 +7,16 @@ import type { TunnelEnd } from '../telemetry/tunnel-span.ts';
 
 /** What a deadline of the downstream connection is for. */
 export type DeadlineFor =
-  'idle' | 'head' | 'body' | 'connect' | 'response' | 'stream' | 'flush' | 'tunnel' | 'linger';
+  | 'idle'
+  | 'head'
+  | 'filter'
+  | 'body'
+  | 'connect'
+  | 'response'
+  | 'stream'
+  | 'flush'
+  | 'tunnel'
+  | 'linger';
 
 /** What the exchange needs of the connection it belongs to. */
 export interface Downstream {
@@ -30,6 +39,8 @@ export interface Downstream {
   resumeRequest(): void;
   /** Ends so that the client cannot take what it got for complete. */
   reset(): void;
+  /** What was held of a request was read up to `next`; b[next, …) is not of it. */
+  requestRead(b: Buffer, next: number): void;
   /** The hop is recorded; what becomes of the connection. */
   exchangeFinished(outcome: Outcome): void;
   /** The hop is recorded, and the connection is a tunnel from now on. */

@@ -117,6 +117,10 @@ export class DownstreamConnection implements Downstream, Deadlined {
     if (this.#phase === 'body') this.socket.resume();
   }
 
+  requestRead(b: Buffer, next: number): void {
+    this.#afterRequest(b, next);
+  }
+
   /**
    * The listener ends: a busy connection ends with its answer, a tunnel in order, an idle one soon.
    * Not at once: the client may be sending, and a request that comes in time is answered, with
@@ -197,6 +201,9 @@ export class DownstreamConnection implements Downstream, Deadlined {
       case 'head':
         if (this.#partial === undefined) this.socket.destroy();
         else this.#refusePartial(FAILURES.request_timeout);
+        return;
+      case 'filter':
+        this.#exchange.fail('authn_unavailable');
         return;
       case 'body':
         this.#exchange.fail('request_timeout');

@@ -22,17 +22,20 @@ import { BODY_NONE, parsed } from './codec/fields.ts';
 import { waitingBytes, writeText, writtenBytes } from './codec/output.ts';
 import { HopMeter } from './hop-meter.ts';
 import type { Downstream, Outcome } from './downstream-port.ts';
+import { FilterRun, type FilterOwner, type HeldHead } from './filters/filter-run.ts';
 import type { ListenerContext } from './listener-context.ts';
 import { RequestBody, TOO_LARGE } from './request-body.ts';
 import { forwarded, readForwarded } from './forwarded.ts';
 import { isSafe, truncateAddress } from './request-rules.ts';
 import {
+  allowLine,
+  emptyAnswer,
   errorTypeOfStatus,
   FAILURES,
   failureOfConnect,
   isOfLimit,
-  optionsAnswer,
   ownAnswer,
+  refusalLine,
   type Failure,
   type FailureName,
 } from './rescue.ts';
@@ -40,7 +43,13 @@ import { ResponseRelay, type RelayOwner } from './response-relay.ts';
 import { RoutedRequest } from './routed-request.ts';
 import { Tunnel } from './tunnel.ts';
 import type { UpstreamUser } from './upstream.ts';
-import { asked, readTrace, upstreamHead, writeUpstreamHead } from './upstream-request.ts';
+import {
+  asked,
+  readTrace,
+  upstreamHead,
+  writeUpstreamHead,
+  type HeadChanges,
+} from './upstream-request.ts';
 import { Waits } from './waits.ts';
 
 const ROUTE = FUNCTIONS.indexOf('route');
@@ -49,7 +58,7 @@ const HYGIENE = FUNCTIONS.indexOf('hygiene');
 /** FUNCTIONS bits of what `begin` does for every request. */
 export const CORE_FUNCTIONS = (1 << ROUTE) | (1 << TRACE_CONTEXT) | (1 << HYGIENE);
 
-export class Exchange implements UpstreamUser, RelayOwner {
+export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
   readonly #down: Downstream;
   readonly #context: ListenerContext;
   readonly downstream: Socket;
@@ -62,6 +71,10 @@ export class Exchange implements UpstreamUser, RelayOwner {
   readonly #relay: ResponseRelay;
   readonly #attempts: Attempts;
   readonly #waits: Waits;
+  /** Filters of the request in hand; undefined for one without. */
+  filters: FilterRun | undefined;
+  /** Kept for the next request that has some. */
+  #filterRun: FilterRun | undefined;
 
   /** Between `open` and the record. */
   active = false;
@@ -69,7 +82,9 @@ export class Exchange implements UpstreamUser, RelayOwner {
   #flushing = false;
   #closeAfter = false;
   #lateAtStartMs = 0;
-  /** Address of the client as it may be recorded. */
+  /** Address of the client: of the socket, or as trusted proxies in front of it say. */
+  clientAddress = '';
+  /** The same as it may be recorded. */
   #client = '';
 
   constructor(down: Downstream, context: ListenerContext) {
@@ -101,7 +116,9 @@ export class Exchange implements UpstreamUser, RelayOwner {
     this.#downstreamBlocked = false;
     this.#flushing = false;
     this.#closeAfter = false;
+    this.clientAddress = this.#down.address;
     this.#client = this.#down.truncatedAddress;
+    this.filters = undefined;
     this.#lateAtStartMs = shared.deadlines.lateTotalMs;
     this.#body.reset();
     this.#relay.start();
@@ -136,28 +153,22 @@ export class Exchange implements UpstreamUser, RelayOwner {
     if (this.#body.done) record.timesMs[T.requestLast] = nowMs;
     const verdict = request.judge(b, head, s, record);
     if (context.trustedHops > 0) this.#readClient(b);
-    if (verdict === 'answer_options') return this.#answerOptions(e);
+    if (verdict === 'answer_options') {
+      return this.#answerEmpty(allowLine(request.allowedMethods()), e);
+    }
     if (verdict !== 'carry') return this.#refuse(verdict, e);
 
     const route = request.route!;
     const restarted = readTrace(b, context.isEdge, record);
     const tracedMs = monotonicMs();
     record.phaseNs[TRACE_CONTEXT] = (tracedMs - request.routedMs) * 1e6;
-    writeUpstreamHead(b, head, s, context, route, record, restarted, this.#down);
-    const { text, parentAt, trailers } = upstreamHead;
-    request.protocols = upstreamHead.protocols;
-    if (trailers !== undefined) this.#body.start(bodyKind, bodyBytes, trailers);
-
-    if (context.shared.load.isFull) return this.#refuse('overloaded', e);
-    if (!route.runtime.enter()) return this.#refuse('upstream_overflow', e);
-    const sendMs = monotonicMs();
-    record.phaseNs[HYGIENE] = (sendMs - tracedMs) * 1e6;
-    const repeatable = bodyKind === BODY_NONE && isSafe(request.method);
-    const upstream = this.#attempts.first(route, text, parentAt, repeatable, sendMs);
-    if (upstream === undefined) return this.#refuse('upstream_pending_overflow', e);
-    this.#waits.start(route, request.expectsContinue);
-    if (!upstream.connected) this.#waits.connect();
-    return this.#send(b, e, n, nowMs, text);
+    const { filters } = route;
+    if (filters === undefined) return this.#carry(b, head, s, e, n, nowMs, restarted, tracedMs);
+    this.#filterRun ??= new FilterRun(this, this.#down, context.shared.load, record);
+    this.filters = this.#filterRun;
+    const hasBody = !this.#body.done;
+    const held = { b, s, e, n, text: head, atMs: nowMs, restarted, hasBody };
+    return this.filters.begin(filters, held);
   }
 
   /** Bytes of the request body: b[0, n). Returns as `begin` does. */
@@ -196,7 +207,10 @@ export class Exchange implements UpstreamUser, RelayOwner {
     }
     const allow = failure.status === 405 ? this.request.allowedMethods() : [];
     const { isHead } = this.request;
-    this.#answer(ownAnswer(failure, isHead, this.#closeAfter, allow, this.isEdge), nowMs);
+    // What leaves the mesh says nothing of identities in it.
+    const marks = this.isEdge ? '' : refusalLine(failure);
+    const lines = marks + (this.filters?.ownLines ?? '');
+    this.#answer(ownAnswer(failure, isHead, this.#closeAfter, allow, lines), nowMs);
   }
 
   /** Ends a hop whose head could not be read to its end; `method` is what it began with. */
@@ -335,13 +349,72 @@ export class Exchange implements UpstreamUser, RelayOwner {
     this.fail('upstream_protocol_error');
   }
 
+  // ---- FilterOwner
+
+  filtersPassed({ b, text, s, e, n, atMs, restarted }: HeldHead): number {
+    const run = this.filters!;
+    this.#body.limitTo(run.changes.bodyBytesMax);
+    const changes = run.headChanges(this.request.route!.cluster.role);
+    return this.#carry(b, text, s, e, n, atMs, restarted, monotonicMs(), changes);
+  }
+
+  filtersRefused({ e }: HeldHead, failure: FailureName): number {
+    return this.#refuse(failure, e);
+  }
+
+  filtersAnswered({ e }: HeldHead): number {
+    return this.#answerEmpty(this.filters!.ownLines, e);
+  }
+
+  filterBroke(error: unknown): void {
+    this.#context.shared.onFault(error);
+    this.fail('internal');
+  }
+
   // ---- request side
 
   /** Who the client is where proxies of ours stand between it and the socket. */
   #readClient(b: Buffer): void {
     const { address, isTls } = this.#down;
     readForwarded(b, address, isTls, asked.host, this.#context.trustedHops);
-    this.#client = truncateAddress(forwarded.chain[0]!);
+    this.clientAddress = forwarded.chain[0]!;
+    this.#client = truncateAddress(this.clientAddress);
+  }
+
+  /** Sends the request just parsed on its way. Returns as `begin` does. */
+  #carry(
+    b: Buffer,
+    head: string,
+    s: number,
+    e: number,
+    n: number,
+    nowMs: number,
+    restarted: boolean,
+    sinceMs: number,
+    changes?: HeadChanges,
+  ): number {
+    const context = this.#context;
+    const { request } = this;
+    const record = this.#record;
+    const route = request.route!;
+    const { bodyKind, bodyBytes } = parsed;
+    // Filters may have held it, and another request may have been read meanwhile.
+    if (changes !== undefined && context.trustedHops > 0) this.#readClient(b);
+    writeUpstreamHead(b, head, s, context, route, record, restarted, this.#down, changes);
+    const { text, parentAt, trailers } = upstreamHead;
+    request.protocols = upstreamHead.protocols;
+    if (trailers !== undefined) this.#body.start(bodyKind, bodyBytes, trailers);
+
+    if (context.shared.load.isFull) return this.#refuse('overloaded', e);
+    if (!route.runtime.enter()) return this.#refuse('upstream_overflow', e);
+    const sendMs = monotonicMs();
+    record.phaseNs[HYGIENE] = (sendMs - sinceMs) * 1e6;
+    const repeatable = bodyKind === BODY_NONE && isSafe(request.method);
+    const upstream = this.#attempts.first(route, text, parentAt, repeatable, sendMs);
+    if (upstream === undefined) return this.#refuse('upstream_pending_overflow', e);
+    this.#waits.start(route, request.expectsContinue);
+    if (!upstream.connected) this.#waits.connect();
+    return this.#send(b, e, n, nowMs, text);
   }
 
   /** Fails before anything was sent. Returns where the rest of the bytes begins: at `e`. */
@@ -350,13 +423,12 @@ export class Exchange implements UpstreamUser, RelayOwner {
     return e;
   }
 
-  /** Answers OPTIONS by ourselves. Returns as `#refuse` does. */
-  #answerOptions(e: number): number {
+  /** Answers without content, by ourselves. Returns as `#refuse` does. */
+  #answerEmpty(lines: string, e: number): number {
     this.#record.status = NO_CONTENT;
     this.#record.answeredBy = 'proxy';
     if (!this.#body.done || this.request.isHttp10) this.#closeAfter = true;
-    const methods = this.request.allowedMethods();
-    this.#answer(optionsAnswer(methods, this.#closeAfter), monotonicMs());
+    this.#answer(emptyAnswer(lines, this.#closeAfter), monotonicMs());
     return e;
   }
 
@@ -409,6 +481,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     const record = this.#record;
     const { shared } = this.#context;
     this.#meter.waitEnd(nowMs);
+    this.filters?.end(nowMs);
     this.active = false;
     this.#flushing = false;
     record.timesMs[T.downstreamLast] = nowMs;
@@ -422,7 +495,7 @@ export class Exchange implements UpstreamUser, RelayOwner {
     record.loopDelayMs = shared.deadlines.lateTotalMs - this.#lateAtStartMs;
     record.clientAddress = this.#client;
     shared.recorder.inFlight--;
-    const shape = this.request.shape();
+    const shape = this.request.shape(this.filters);
     shared.recorder.record(shape, record);
     return shape;
   }

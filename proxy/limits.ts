@@ -70,6 +70,8 @@ interface FixedLimits {
    * file; their names are label values.
    */
   readonly peersPerListener: number;
+  /** Distinct consumers named in the records of a listener; all others are `other` there. */
+  readonly consumersPerListener: number;
   /** Host values and shapes remembered per listener: caches that a client can fill. */
   readonly cacheEntries: number;
 }
@@ -84,6 +86,7 @@ const FIXED_LIMITS: FixedLimits = {
   drainTimeoutMs: 10_000,
   drainIdleTimeoutMs: 1_000,
   peersPerListener: 256,
+  consumersPerListener: 100,
   cacheEntries: 1_000,
 };
 

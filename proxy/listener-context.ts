@@ -5,10 +5,14 @@
  * routes, and a request in hand ends by the old.
  */
 import type { IdentityPart, Listener, ListenerTlsPart, Route } from '../mesh/part.ts';
+import type { Log } from '../runtime/log.ts';
 import { FUNCTIONS, type HopShape } from '../telemetry/hop-record.ts';
 import { PEER_HEADER } from '../telemetry/names.ts';
 import { Admission, type ProcessLoad } from './admission.ts';
 import { ClusterRuntime } from './cluster.ts';
+import { compileFilters, type CompiledFilters } from './filters/compile.ts';
+import { FilterState } from './filters/filter-state.ts';
+import { roleOf } from './filters/order.ts';
 import { STRIP } from './codec/tables.ts';
 import type { Deadlines } from './deadlines.ts';
 import type { Limits } from './limits.ts';
@@ -23,6 +27,8 @@ export interface CompiledRoute extends Route {
   readonly runtime: ClusterRuntime;
   /** `azimuth-peer` line for this target; '' outside the mesh. */
   readonly peerLine: string;
+  /** Undefined for a route without functions. */
+  readonly filters: CompiledFilters | undefined;
 }
 
 /** What all listeners of a process share. */
@@ -31,6 +37,7 @@ export interface ProxyShared {
   readonly deadlines: Deadlines;
   readonly load: ProcessLoad;
   readonly recorder: Recorder;
+  readonly log: Log;
   readonly pathMode: 'template' | 'hash' | 'keep';
   /** Of the configuration that requests now meet. */
   generation: number;
@@ -56,6 +63,7 @@ const METHODS: ReadonlyMap<string, string> = new Map(
 );
 const OTHER_METHOD = '_OTHER';
 const TLS_BIT = 1 << FUNCTIONS.indexOf('tls');
+const OTHER_CONSUMER = 'other';
 
 export class ListenerContext {
   readonly shared: ProxyShared;
@@ -74,6 +82,11 @@ export class ListenerContext {
   gate: TlsGate | undefined;
   readonly stripRequest: number;
   readonly stripResponse: number;
+  /** Some route answers preflights. */
+  hasCors = false;
+  readonly #filterState: FilterState;
+  /** Consumers that records name. */
+  readonly #consumers = new Set<string>();
   /** Requests that were no HTTP at all, and so are no hop. */
   garbage = 0;
   readonly #shapes = new Map<CompiledRoute | undefined, Map<string, RecordedShape>>();
@@ -86,6 +99,7 @@ export class ListenerContext {
     this.admission = new Admission(shared.limits, shared.load, this.isEdge);
     this.stripRequest = STRIP.always | (this.isEdge ? STRIP.edgeRequest | STRIP.traceRestart : 0);
     this.stripResponse = STRIP.always | (this.isEdge ? STRIP.edgeResponse : 0);
+    this.#filterState = new FilterState(shared.log);
     this.apply(listener, new Set());
   }
 
@@ -101,7 +115,12 @@ export class ListenerContext {
     const clusters = new Map<string, ClusterRuntime>();
     const { workload } = listener;
     const peerLine = `${PEER_HEADER}: ${workload.role};${workload.name}\r\n`;
-    const routes = listener.routes.map((route) => {
+    const role = roleOf(listener);
+    const filters = this.#filterState.renew(() =>
+      listener.routes.map((route) => compileFilters(route, role, this.#filterState)),
+    );
+    this.hasCors = filters.some((made) => made?.hasCors === true);
+    const routes = listener.routes.map((route, index) => {
       const key = JSON.stringify(route.cluster);
       const runtime =
         clusters.get(key) ??
@@ -112,6 +131,7 @@ export class ListenerContext {
         ...route,
         runtime,
         peerLine: route.cluster.meshed && identity?.calls !== true ? peerLine : '',
+        filters: filters[index],
       };
     });
     for (const [key, runtime] of before) if (!clusters.has(key)) runtime.close();
@@ -132,7 +152,24 @@ export class ListenerContext {
     this.#shapeCount = 0;
   }
 
-  /** Encoded shape of a hop; made at its first use. `host` is the matched host, '' for any. */
+  /** Closes what it holds outside of connections. Safe to call twice. */
+  close(): void {
+    for (const cluster of this.clusters) cluster.close();
+    this.#filterState.close();
+  }
+
+  /** Name of a consumer as records have it: of the first so many, else `other`. */
+  consumerLabel(name: string): string {
+    if (name === '' || this.#consumers.has(name)) return name;
+    if (this.#consumers.size >= this.shared.limits.consumersPerListener) return OTHER_CONSUMER;
+    this.#consumers.add(name);
+    return name;
+  }
+
+  /**
+   * Encoded shape of a hop; made at its first use. `host` is the matched host, '' for any;
+   * `performed`: FUNCTIONS bits of filters; `consumer` as `consumerLabel` has it.
+   */
   shape(
     route: CompiledRoute | undefined,
     peer: Peer,
@@ -140,12 +177,14 @@ export class ListenerContext {
     isHttp10: boolean,
     host: string,
     isTls = false,
+    performed = 0,
+    consumer = '',
   ): RecordedShape {
     let ofRoute = this.#shapes.get(route);
     if (ofRoute === undefined)
       this.#shapes.set(route, (ofRoute = new Map<string, RecordedShape>()));
     const name = METHODS.get(method) ?? OTHER_METHOD;
-    const key = `${name} ${isHttp10 ? '0' : '1'}${isTls ? 's' : ''} ${peer.role};${peer.name};${peer.known} ${host}`;
+    const key = `${name} ${isHttp10 ? '0' : '1'}${isTls ? 's' : ''} ${peer.role};${peer.name};${peer.known} ${host} ${performed} ${consumer}`;
     const kept = ofRoute.get(key);
     if (kept !== undefined) return kept;
     const { listener } = this;
@@ -162,7 +201,9 @@ export class ListenerContext {
       peerRole: peer.role,
       peerKnown: peer.known,
       target: route?.cluster.name ?? '',
-      functions: (route === undefined ? 0 : this.shared.functions) | (isTls ? TLS_BIT : 0),
+      functions:
+        (route === undefined ? 0 : this.shared.functions | performed) | (isTls ? TLS_BIT : 0),
+      ...(consumer === '' ? {} : { consumer }),
       ...(this.shared.ownBound === undefined ? {} : { ownBound: this.shared.ownBound }),
     };
     const encoded = this.shared.recorder.encode(shape, inboundOf ?? listener.workload);
@@ -201,6 +242,8 @@ export class ShapeMemo {
   #method = '';
   #host = '';
   #isHttp10 = false;
+  #performed = 0;
+  #consumer = '';
 
   constructor(context: ListenerContext, isTls: boolean) {
     this.#context = context;
@@ -214,6 +257,8 @@ export class ShapeMemo {
     method: string,
     isHttp10: boolean,
     host: string,
+    performed: number,
+    consumer: string,
   ): RecordedShape {
     if (
       this.#shape === undefined ||
@@ -221,14 +266,20 @@ export class ShapeMemo {
       peer !== this.#peer ||
       method !== this.#method ||
       host !== this.#host ||
-      isHttp10 !== this.#isHttp10
+      isHttp10 !== this.#isHttp10 ||
+      performed !== this.#performed ||
+      consumer !== this.#consumer
     ) {
-      this.#shape = this.#context.shape(route, peer, method, isHttp10, host, this.#isTls);
+      const context = this.#context;
+      const isTls = this.#isTls;
+      this.#shape = context.shape(route, peer, method, isHttp10, host, isTls, performed, consumer);
       this.#route = route;
       this.#peer = peer;
       this.#method = method;
       this.#host = host;
       this.#isHttp10 = isHttp10;
+      this.#performed = performed;
+      this.#consumer = consumer;
     }
     return this.#shape;
   }

@@ -23,7 +23,8 @@ export class RequestBody {
   readonly #down: Downstream;
   readonly #meter: HopMeter;
   readonly #waits: Waits;
-  readonly #bytesMax: number;
+  readonly #limitBytes: number;
+  #bytesMax: number;
   /** The upstream does not take more, so nothing more is read from the client. */
   #blocked = false;
 
@@ -32,6 +33,7 @@ export class RequestBody {
     this.#down = down;
     this.#meter = meter;
     this.#waits = waits;
+    this.#limitBytes = bytesMax;
     this.#bytesMax = bytesMax;
   }
 
@@ -43,7 +45,13 @@ export class RequestBody {
   /** Makes ready for a request that has no body, until `start` says otherwise. */
   reset(): void {
     this.#blocked = false;
+    this.#bytesMax = this.#limitBytes;
     this.#reader.start(BODY_NONE, 0);
+  }
+
+  /** Allows this request no longer body than `bytesMax`, if that is less than the limit. */
+  limitTo(bytesMax: number): void {
+    this.#bytesMax = Math.min(this.#limitBytes, bytesMax);
   }
 
   /** Begins a body as BodyReader.start does. */

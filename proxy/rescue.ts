@@ -13,6 +13,10 @@ export type FailureName =
   | 'request_body_too_large'
   | 'request_timeout'
   | 'expectation_failed'
+  | 'unauthenticated'
+  | 'authn_unavailable'
+  | 'rate_limited'
+  | 'cors_denied'
   | 'method_not_implemented'
   | 'version_not_supported'
   | 'upstream_connect_failed'
@@ -110,6 +114,31 @@ const TABLE: readonly Failure[] = [
     'Expectation Failed',
     '',
     'only 100-continue can be expected',
+    true,
+  ),
+  failure(
+    'unauthenticated',
+    401,
+    'Unauthorized',
+    'UAEX',
+    'who sends this request is not known',
+    true,
+  ),
+  failure(
+    'authn_unavailable',
+    503,
+    'Service Unavailable',
+    'UAEX',
+    'who sends this request cannot be checked now',
+    true,
+  ),
+  failure('rate_limited', 429, 'Too Many Requests', 'RL', 'more requests than are allowed', true),
+  failure(
+    'cors_denied',
+    403,
+    'Forbidden',
+    'UAEX',
+    'pages of this origin are not allowed here',
     true,
   ),
   failure('method_not_implemented', 501, 'Not Implemented', 'DPE', 'the method is not known'),
@@ -308,6 +337,7 @@ const OF_LIMITS: ReadonlySet<string> = new Set<FailureName>([
   'request_target_too_long',
   'request_body_too_large',
   'request_timeout',
+  'rate_limited',
   'client_stalled',
   'upstream_overflow',
   'upstream_pending_overflow',
@@ -344,14 +374,13 @@ export const errorTypeOfStatus = (status: number): string => (status >= 500 ? '5
 /** What any route may take that names no methods. */
 const ANY_METHOD = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH', 'QUERY'];
 
-/** Value of `Allow`: methods of the route, or those of HTTP where it names none. */
-const allowed = (methods: readonly string[]): string =>
-  (methods.length === 0 ? ANY_METHOD : methods).join(', ');
+/** The line `Allow`: methods of the routes, or those of HTTP where they name none. */
+export const allowLine = (methods: readonly string[]): string =>
+  `allow: ${(methods.length === 0 ? ANY_METHOD : methods).join(', ')}\r\n`;
 
-/** Our own answer to OPTIONS that asks about the proxy itself, or must go no further. */
-export const optionsAnswer = (methods: readonly string[], close: boolean): string =>
-  `HTTP/1.1 204 No Content\r\nallow: ${allowed(methods)}\r\n` +
-  (close ? 'connection: close\r\n\r\n' : '\r\n');
+/** An answer of ours without content; `lines`: its header lines. */
+export const emptyAnswer = (lines: string, close: boolean): string =>
+  `HTTP/1.1 204 No Content\r\n${lines}` + (close ? 'connection: close\r\n\r\n' : '\r\n');
 
 /** Refusals of a caller's identity; a caller of ours makes its own failure of them. */
 const OF_CONNECTION: ReadonlySet<string> = new Set<FailureName>([
@@ -363,27 +392,31 @@ const OF_CONNECTION: ReadonlySet<string> = new Set<FailureName>([
 /** Never believed from an application: each sidecar strips it from answers. */
 const REFUSED_HEADER = 'azimuth-refused';
 
+/** Marks a refusal of a caller's identity as the sidecar's own word; '' for any other failure. */
+export const refusalLine = ({ name }: Failure): string =>
+  OF_CONNECTION.has(name) ? `${REFUSED_HEADER}: ${name}\r\n` : '';
+
 /** Seconds after which permits, connections and memory have turned over many times. */
 const RETRY_AFTER_S = 1;
 
 /**
- * The whole message of an answer of our own. `allow`: methods of the routes, for a 405. `isEdge`: it
- * leaves the mesh; else a refusal of an identity is marked as the sidecar's own word.
+ * The whole message of an answer of our own. `allow`: methods of the routes, for a 405; `lines`:
+ * further header lines.
  */
 export function ownAnswer(
   failure: Failure,
   isHead: boolean,
   close: boolean,
   allow: readonly string[],
-  isEdge: boolean,
+  lines = '',
 ): string {
   const text = failure.text + '\n';
   return (
     `HTTP/1.1 ${failure.status} ${failure.reason}\r\n` +
     `content-type: text/plain\r\ncontent-length: ${text.length}\r\n` +
-    (failure.status === 405 ? `allow: ${allowed(allow)}\r\n` : '') +
+    (failure.status === 405 ? allowLine(allow) : '') +
     (failure.status === 503 ? `retry-after: ${RETRY_AFTER_S}\r\n` : '') +
-    (isEdge || !OF_CONNECTION.has(failure.name) ? '' : `${REFUSED_HEADER}: ${failure.name}\r\n`) +
+    lines +
     (close ? 'connection: close\r\n' : '') +
     `\r\n${isHead ? '' : text}`
   );

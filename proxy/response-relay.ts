@@ -45,6 +45,13 @@ export interface RelayOwner {
   readonly stripResponse: number;
   /** The answer leaves the mesh. */
   readonly isEdge: boolean;
+  /** What the route's filters change of the final head: names in lower case, and lines. */
+  readonly filters:
+    | {
+        readonly responseTakenOut: ReadonlySet<string> | undefined;
+        readonly responseLines: string;
+      }
+    | undefined;
   /**
    * A final head arrived; called before anything of it is sent. `endsByClose`: only the end of the
    * connection can end this answer. True when the connection must end after it, for whatever reason.
@@ -206,11 +213,11 @@ export class ResponseRelay {
   }
 
   /** Status line in our version with the reason as received, and the fields that go on. */
-  #lines(b: Buffer, head: string, base: number): string {
+  #lines(b: Buffer, head: string, base: number, takenOut?: ReadonlySet<string>): string {
     const end = statusLine.end - base;
     // `HTTP/1.1 200` CR LF: without the blank that RFC 9112 4 asks for.
     const status = end === 14 ? head.slice(9, 12) + ' \r\n' : head.slice(9, end);
-    return 'HTTP/1.1 ' + status + keptLines(b, head, base, this.#owner.stripResponse);
+    return 'HTTP/1.1 ' + status + keptLines(b, head, base, this.#owner.stripResponse, takenOut);
   }
 
   #finalHead(b: Buffer, head: string, base: number): string {
@@ -255,6 +262,8 @@ export class ResponseRelay {
     let connection = '';
     if (close) connection = 'connection: close\r\n';
     else if (isHttp10) connection = 'connection: keep-alive\r\n';
-    return this.#lines(b, head, base) + framing + connection + '\r\n';
+    const { filters } = this.#owner;
+    const lines = this.#lines(b, head, base, filters?.responseTakenOut);
+    return lines + (filters?.responseLines ?? '') + framing + connection + '\r\n';
   }
 }

@@ -13,6 +13,7 @@ import {
   parsed,
   valueEnd,
   valueIs,
+  valueOf,
   valueStart,
 } from './codec/fields.ts';
 import { requestLine } from './codec/request-head.ts';
@@ -96,7 +97,10 @@ export class RoutedRequest {
     this.#readPeer(b);
     // `*` asks about the server that is asked, so nobody else can answer.
     if (asked.path === '*') return 'answer_options';
-    const route = router.match(routes, asked.path, asked.method);
+    const route =
+      (context.hasCors && asked.method === 'OPTIONS'
+        ? this.#preflightRoute(b, routes)
+        : undefined) ?? router.match(routes, asked.path, asked.method);
     this.routedMs = monotonicMs();
     record.phaseNs[ROUTE] = (this.routedMs - startMs) * 1e6;
     if (route === NO_ROUTE) return 'no_route';
@@ -125,12 +129,28 @@ export class RoutedRequest {
     return this.#context.router.methodsFor(routes, this.path);
   }
 
-  /** What the hop of this request has in common with others. */
-  shape(): RecordedShape {
+  /** What the hop of this request has in common with others; `filters`: what they found. */
+  shape(filters?: { readonly performed: number; readonly consumer: string }): RecordedShape {
     const { route } = this;
     // Only a host that the route names: any other is the client's invention.
     const host = route === undefined || route.hosts.length === 0 ? '' : this.#hostRoutes!.host;
-    return this.#shapes.of(route, this.#peer, this.method, this.isHttp10, host);
+    return this.#shapes.of(
+      route,
+      this.#peer,
+      this.method,
+      this.isHttp10,
+      host,
+      filters === undefined ? 0 : filters.performed,
+      filters === undefined ? '' : this.#context.consumerLabel(filters.consumer),
+    );
+  }
+
+  /** A preflight is about the route of the request that will follow it. */
+  #preflightRoute(b: Buffer, routes: HostRoutes<CompiledRoute>): CompiledRoute | undefined {
+    const method = valueOf(b, 'access-control-request-method');
+    if (method === undefined || valueOf(b, 'origin') === undefined) return undefined;
+    const route = this.#context.router.match(routes, asked.path, method);
+    return typeof route === 'object' && route.filters?.hasCors === true ? route : undefined;
   }
 
   /** Max-Forwards of OPTIONS and TRACE (RFC 9110 7.6.2): at 0 the request ends here. */

@@ -112,6 +112,23 @@ export function readTrace(b: Buffer, isEdge: boolean, record: HopRecord): boolea
   return false;
 }
 
+/** What the filters of a route change of a head. */
+export interface HeadChanges {
+  /** '' leaves the path as it is; undefined leaves the query, which has its `?`. */
+  readonly path: string;
+  readonly query: string | undefined;
+  /** Names in lower case. */
+  readonly takenOut: ReadonlySet<string> | undefined;
+  readonly lines: string;
+}
+
+/** Start line with the path and query that filters wrote. */
+function changedStartLine({ path, query }: HeadChanges): string {
+  const queryAt = asked.startLine.indexOf('?');
+  const had = queryAt < 0 ? '' : asked.startLine.slice(queryAt);
+  return `${asked.method} ${path || asked.path}${query ?? had}`;
+}
+
 /** Writes the head for the first attempt into `upstreamHead`. */
 export function writeUpstreamHead(
   b: Buffer,
@@ -122,6 +139,7 @@ export function writeUpstreamHead(
   record: HopRecord,
   restarted: boolean,
   down: Pick<Downstream, 'address' | 'isTls' | 'forwardedLines'>,
+  changes: HeadChanges | undefined,
 ): void {
   const ownHost = requestLine.authorityBytes > 0 || !isPresent(FIELD.host);
   let strip = context.stripRequest;
@@ -135,7 +153,11 @@ export function writeUpstreamHead(
     special = specialLines(b, context, route);
     if (isPresent(FIELD.maxForwards) && isCountedDown(asked.method)) strip |= STRIP.maxForwards;
   }
-  let out = asked.startLine + ' HTTP/1.1\r\n' + keptLines(b, head, s, strip);
+  if (changes !== undefined && (changes.path !== '' || changes.query !== undefined)) {
+    asked.startLine = changedStartLine(changes);
+  }
+  let out = asked.startLine + ' HTTP/1.1\r\n' + keptLines(b, head, s, strip, changes?.takenOut);
+  if (changes !== undefined) out += changes.lines;
   // A request of HTTP/1.0 without any host: the upstream speaks 1.1 and must get one.
   if (ownHost) out += `host: ${asked.host === '' ? route.cluster.name : asked.host}\r\n`;
   const { traceId, spanId, traceFlags } = record;

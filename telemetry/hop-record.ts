@@ -44,7 +44,7 @@ export const RESPONSE_FLAGS = [
 ] as const;
 export type ResponseFlag = (typeof RESPONSE_FLAGS)[number];
 
-/** Functions that a proxy performs on a request; position = phase id and bit in `functions`. */
+/** Functions that a proxy performs on a request; position = phase id and bit in `functions`. Append only. */
 export const FUNCTIONS = [
   'route',
   'tls',
@@ -58,6 +58,8 @@ export const FUNCTIONS = [
   'mirror',
   'trace_context',
   'hygiene',
+  'headers', // headers of request and response set, added, removed
+  'request_size',
 ] as const;
 export type ProxyFunction = (typeof FUNCTIONS)[number];
 
@@ -114,6 +116,8 @@ export interface HopShape {
   readonly target: string;
   /** Functions performed, bit n = FUNCTIONS[n]. */
   readonly functions: number;
+  /** Who sent the request, by a key or token; left out where nobody is known. Of few names. */
+  readonly consumer?: string;
   /** Own time is at most what is recorded; left out where it is exact. */
   readonly ownBound?: 'upper_bound';
 }

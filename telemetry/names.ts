@@ -36,6 +36,8 @@ export const ATTR = {
   direction: 'azimuth.traffic.direction',
   /** Whom the hop calls: the cluster, that is the target workload. */
   target: 'azimuth.target',
+  /** Who sent the request, by API key or token: a name of few, else `other`. */
+  consumer: 'azimuth.consumer',
   ownNs: 'azimuth.own_ns',
   /** `upper_bound` where own time is at most azimuth.own_ns; left out where it is exact. */
   ownBound: 'azimuth.own_bound',
@@ -112,3 +114,6 @@ export const TOPIC_LOGS = 'otlp_logs';
  * from outside.
  */
 export const PEER_HEADER = 'azimuth-peer';
+
+/** Header by which the proxy at the edge tells the application who sent a request, where it knows. */
+export const CONSUMER_HEADER = 'azimuth-consumer';

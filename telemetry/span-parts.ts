@@ -82,6 +82,7 @@ export function encodeTemplate(
     [ATTR.edgeClass, shape.edgeClass],
     [ATTR.direction, directionOf(shape.edgeClass, 'split')],
     [ATTR.target, shape.target],
+    [ATTR.consumer, shape.consumer ?? ''],
     [ATTR.ownBound, shape.ownBound ?? ''],
   ];
   for (const [key, value] of attributes) if (value !== '') writer.attribute(9, key, value);

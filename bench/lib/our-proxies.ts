@@ -1,6 +1,7 @@
 /** Our own proxies as the benchmark runs them, from mesh files that its users could write. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { BenchFunction } from './function-peers.ts';
 import { PATH } from './load.ts';
 import type { OurLedger, Peer, Place, Running } from './peer.ts';
 import { freePort, get, getJson, startNode, until } from './processes.ts';
@@ -10,6 +11,7 @@ interface SetUp {
   readonly hopFormat: 'packed' | 'attributes';
   readonly workers: number;
   readonly isUnrecorded: boolean;
+  readonly performs?: BenchFunction;
 }
 const GATEWAY: SetUp = { role: 'gateway', hopFormat: 'packed', workers: 1, isUnrecorded: false };
 
@@ -24,6 +26,12 @@ export function ourProxies(): readonly Peer[] {
   ];
 }
 
+/** The gateway of `azimuth` with one function. */
+export const performing = (name: string, performs: BenchFunction): Peer => ({
+  ...ours(`with_${name}`, `azimuth with ${name}`, 1, { ...GATEWAY, performs }),
+  headers: performs.headers,
+});
+
 const ours = (key: string, name: string, spansPerRequest: number, setUp: SetUp): Peer => ({
   key,
   name,
@@ -37,6 +45,7 @@ async function run(to: Place, setUp: SetUp): Promise<Running> {
   const { role } = setUp;
   const body = role === 'gateway' ? gatewayFile(to, ports, setUp) : sidecarFile(to, ports);
   writeFileSync(file, fileHead(to, setUp) + body);
+  setUp.performs?.prepare?.(to.folder);
   const name = role === 'gateway' ? 'edge' : 'app-sidecar';
   const child = setUp.isUnrecorded
     ? startNode(0, 'peers/unrecorded-gateway.ts', [file, name])
@@ -66,8 +75,9 @@ telemetry:
 `;
 
 /** A gateway whose target is the application itself, in its sidecar's place. */
-const gatewayFile = (to: Place, ports: Ports, { workers }: SetUp): string => `gateways:
+const gatewayFile = (to: Place, ports: Ports, { workers, performs }: SetUp): string => `gateways:
   - name: edge
+    functions: ${performs?.yaml ?? '{}'}
     listen: { host: 127.0.0.1, port: ${ports.port} }
     admin: { host: 127.0.0.1, port: ${ports.admin} }
     workers: ${workers}

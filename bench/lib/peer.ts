@@ -24,6 +24,8 @@ export interface Peer {
   readonly spansPerRequest: number;
   /** Why it cannot run here. */
   readonly missing?: string;
+  /** What its requests must bring to be carried. */
+  readonly headers?: Readonly<Record<string, string>>;
   readonly run: (to: Place) => Promise<Running>;
 }
 

@@ -8,6 +8,14 @@ import { pinned } from './processes.ts';
 import { isQuiet, type Condition, type Slice, type Subject } from './subject.ts';
 import { columns, median, spread } from './table.ts';
 
+/** One function of a gateway, pair by pair of slices; CPU of a request in microseconds. */
+export interface FunctionPairs {
+  readonly name: string;
+  readonly withUs: readonly number[];
+  readonly withoutUs: readonly number[];
+  readonly addedUs: readonly number[];
+}
+
 export interface Run {
   readonly subjects: readonly Subject[];
   /** Keys of all peers, also of those that did not run. */
@@ -16,6 +24,7 @@ export interface Run {
   readonly skipped: readonly string[];
   /** Slice by slice, what recording added to the CPU of a request, microseconds. */
   readonly recordingUs: readonly number[];
+  readonly functions: readonly FunctionPairs[];
   /** By peer: hops that neither arrived nor stand in its ledger as dropped; null where it has none. */
   readonly unaccounted: Readonly<Record<string, number | null>>;
   readonly connections: number;
@@ -83,9 +92,27 @@ export function reportText(run: Run): string {
     (run.recordingUs.length === 0
       ? ''
       : `\nRecording and exporting: ${spread(run.recordingUs, 1)} us a request, ${run.recordingUs.length} pairs of slices\n`) +
+    functionTable(run.functions) +
     `\n${machine()}; ${pinned ? 'proxy on core 0, the rest on core 1' : 'not pinned to cores'}; ` +
     `load by ${run.load}, upstream ${run.upstream}; ${run.discarded} disturbed slices measured again\n` +
     run.skipped.map((line) => `SKIPPED: ${line}\n`).join('')
+  );
+}
+
+function functionTable(functions: readonly FunctionPairs[]): string {
+  if (functions.length === 0) return '';
+  const pairs = functions[0]?.addedUs.length ?? 0;
+  return (
+    `\nFunctions of a gateway, CPU us/request, medians [min-max] of ${pairs} pairs of slices\n` +
+    columns([
+      ['', 'without', 'with', 'added'],
+      ...functions.map(({ name, withUs, withoutUs, addedUs }) => [
+        name,
+        spread(withoutUs, 1),
+        spread(withUs, 1),
+        spread(addedUs, 1),
+      ]),
+    ])
   );
 }
 
@@ -121,6 +148,16 @@ export function reportJson(run: Run): Record<string, unknown> {
     recording_cpu_us: rounded(median(run.recordingUs)),
     ...Object.fromEntries(others.map((key) => [`cpu_vs_${key}`, ratio(key, cpu)])),
     cpu_vs_envoy_traced_browser: ratio('envoy_traced', browser),
+    functions: Object.fromEntries(
+      run.functions.map(({ name, withUs, withoutUs, addedUs }) => [
+        name,
+        {
+          cpu_us_without: rounded(median(withoutUs)),
+          cpu_us_with: rounded(median(withUs)),
+          added_cpu_us: rounded(median(addedUs)),
+        },
+      ]),
+    ),
     rps: figure('azimuth', rps),
     ...Object.fromEntries(others.map((key) => [`rps_vs_${key}`, ratio(key, rps)])),
     p50_ms: figure('azimuth', (s) => s.p50),

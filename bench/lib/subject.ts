@@ -128,7 +128,10 @@ export class Slicer {
     let best: Slice | undefined;
     for (let tries = 1; ; tries++) {
       const startMs = performance.now();
-      const slice = await this.#measure(subject, requests, options.headers ?? {});
+      const slice = await this.#measure(subject, requests, {
+        ...subject.peer.headers,
+        ...options.headers,
+      });
       if (best !== undefined) this.discarded++;
       if (best === undefined || disturbance(slice) < disturbance(best)) best = slice;
       if (isQuiet(slice) || options.anyway === true || tries === TRIES_MAX) return best;

@@ -240,6 +240,7 @@ class Recording implements HttpProxyInstrumentation {
       load: new ProcessLoad(DEFAULT_LIMITS, Infinity),
       deadlines: this.#deadlines,
       recorder: this.#recorder,
+      log: this.#log,
       pathMode: 'template',
       generation: 1,
       functions: 0,

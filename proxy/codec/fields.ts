@@ -235,12 +235,34 @@ export function joinedValue(b: Buffer, id: number): string {
   return joined;
 }
 
+/** All values of a field by its lower-cased name, joined; undefined when it is not there. Rare paths. */
+export function valueOf(b: Buffer, name: string): string | undefined {
+  let joined: string | undefined;
+  for (let k = 0; k < parsed.fieldCount; k++) {
+    const o = k * STRIDE;
+    const start = lines[o + NAME_START]!;
+    const end = lines[o + NAME_END]!;
+    if (end - start !== name.length) continue;
+    if (b.toString('latin1', start, end).toLowerCase() !== name) continue;
+    const value = b.toString('latin1', lines[o + VALUE_START], lines[o + VALUE_END]);
+    joined = joined === undefined ? value : `${joined},${value}`;
+  }
+  return joined;
+}
+
 /**
  * The lines to forward, in the order received. `head` is the whole head as a latin1 string whose
  * first character is b[base]; `strip` is a set of STRIP bits. Runs of lines that are kept as they
- * came are one slice each; a line with odd white space is written anew.
+ * came are one slice each; a line with odd white space is written anew. `takenOut`: names in lower
+ * case that the route takes out.
  */
-export function keptLines(b: Uint8Array, head: string, base: number, strip: number): string {
+export function keptLines(
+  b: Uint8Array,
+  head: string,
+  base: number,
+  strip: number,
+  takenOut?: ReadonlySet<string>,
+): string {
   const edge = (strip & (STRIP.edgeRequest | STRIP.edgeResponse)) !== 0;
   let out = '';
   let runStart = -1;
@@ -253,7 +275,8 @@ export function keptLines(b: Uint8Array, head: string, base: number, strip: numb
     const drop =
       (id !== 0 ? (STRIPPED_FROM[id]! & strip) !== 0 : edge && isReserved(b, nameStart, nameEnd)) ||
       (nominated !== undefined &&
-        nominated.has(head.slice(nameStart - base, nameEnd - base).toLowerCase()));
+        nominated.has(head.slice(nameStart - base, nameEnd - base).toLowerCase())) ||
+      takenOut?.has(head.slice(nameStart - base, nameEnd - base).toLowerCase()) === true;
     const lineEnd = lines[o + LINE_END]!;
     if (!drop && lineEnd > 0) {
       if (runStart < 0) runStart = nameStart - base;

@@ -143,7 +143,10 @@ for (const role of ['gateway', 'gateway_bff'] as const) {
     let sent = 0;
 
     before(async () => {
-      lab = await new ProxyLab({ ingressRole: role, script: answeringAnything }).start();
+      lab = await new ProxyLab({
+        merged: role === 'gateway_bff',
+        script: answeringAnything,
+      }).start();
     });
 
     after(() => lab.stop());

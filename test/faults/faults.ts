@@ -1,10 +1,10 @@
 /** What the fault matrix does to its processes. Each waits for what must have happened, not for time. */
-import { Kafka, logLevel, type Admin } from 'kafkajs';
 import { rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { silentLog } from '../../runtime/log.ts';
 import { createKafkaClient } from '../../transport/kafka/kafka-client.ts';
+import { openKafka } from '../../transport/kafka/kafka-connection.ts';
 import { until } from '../helpers/until.ts';
 import { TOPICS, type Proc, type Rig } from './rig.ts';
 import type { Scenario, Stage } from './runner.ts';
@@ -80,7 +80,11 @@ export async function poison({ rig, load, times }: Stage): Promise<void> {
 
 /** The broker deletes messages that no collector has read: its retention was too short. */
 export const deleteUnread: Fault = async ({ rig, load, times }) => {
-  const kafka = new Kafka({ brokers: [...rig.bootstrap], logLevel: logLevel.NOTHING });
+  const { kafka, abort } = openKafka({
+    brokers: rig.bootstrap,
+    clientId: 'faults',
+    log: silentLog,
+  });
   const admin = kafka.admin();
   await admin.connect();
   try {
@@ -108,11 +112,14 @@ export const deleteUnread: Fault = async ({ rig, load, times }) => {
     }
   } finally {
     await admin.disconnect();
+    abort();
   }
 };
 
 /** The collector's consumer group, by the mesh file's default. */
 const GROUP = 'azimuth-collector';
+
+type Admin = ReturnType<ReturnType<typeof openKafka>['kafka']['admin']>;
 
 const offsetsOf = (admin: Admin): ReturnType<Admin['fetchTopicOffsets']> =>
   admin.fetchTopicOffsets(TOPICS.traces);

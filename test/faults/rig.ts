@@ -6,7 +6,6 @@
  *
  * The gateway and the sidecar record one hop for each request. The store is read past its front.
  */
-import kafkajs from 'kafkajs';
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,7 +14,9 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { startKafka, type RunningKafka } from '../../demo/kafka-broker.ts';
 import { createProcesses, type Processes } from '../../demo/processes.ts';
+import { silentLog } from '../../runtime/log.ts';
 import { createStoreClient, type StoreClient } from '../../store/client.ts';
+import { openKafka } from '../../transport/kafka/kafka-connection.ts';
 import { ensureTopics } from '../../transport/kafka/kafka-topics.ts';
 import { freePorts } from '../helpers/free-ports.ts';
 import { startBrokerFront, type BrokerFront } from './broker-front.ts';
@@ -62,7 +63,8 @@ export interface Rig {
   close(): Promise<void>;
 }
 
-const { ConfigResourceTypes, Kafka, logLevel } = kafkajs;
+/** The kind of a topic among the resources that Kafka keeps a configuration of. */
+const TOPIC_RESOURCE = 2;
 
 export const TOPICS = { traces: 'otlp_spans', logs: 'otlp_logs' } as const;
 export const PARTITIONS = 4;
@@ -204,14 +206,21 @@ class RealRig implements Rig {
   }
 
   async #limitBatches(bytesMax: number): Promise<void> {
-    const admin = new Kafka({ brokers: [...this.bootstrap], logLevel: logLevel.NOTHING }).admin();
+    const { kafka, abort } = openKafka({
+      brokers: this.bootstrap,
+      clientId: 'faults',
+      log: silentLog,
+    });
+    const admin = kafka.admin();
     await admin.connect();
     const configEntries = [{ name: 'max.message.bytes', value: String(bytesMax) }];
     await admin.alterConfigs({
       validateOnly: false,
-      resources: [{ type: ConfigResourceTypes.TOPIC, name: TOPICS.traces, configEntries }],
+      // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- the enum stays behind the door
+      resources: [{ type: TOPIC_RESOURCE, name: TOPICS.traces, configEntries }],
     });
     await admin.disconnect();
+    abort();
   }
 
   async start(name: Proc, nodeArgs: readonly string[] = []): Promise<void> {

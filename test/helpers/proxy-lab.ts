@@ -6,6 +6,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import tls from 'node:tls';
+import type { FunctionsPart } from '../../mesh/functions.ts';
 import type { Cluster, Listener, ProxyPart, Route } from '../../mesh/part.ts';
 import { DEFAULT_LIMITS_PART } from '../../mesh/limits.ts';
 import { parseTemplate } from '../../mesh/route-template.ts';
@@ -188,6 +189,15 @@ export function limitsState(answer: unknown): LimitsState {
   return { ...workers[0], listener: workers[0].listeners[0] };
 }
 
+interface LabRoute {
+  readonly path: string;
+  readonly methods?: string[];
+  readonly hosts?: string[];
+  readonly upgrades?: string[];
+  readonly functions?: FunctionsPart;
+  readonly allow?: string[];
+}
+
 export interface LabSettings {
   readonly script?: Script;
   readonly side?: Listener['side'];
@@ -195,13 +205,11 @@ export interface LabSettings {
   readonly meshed?: boolean;
   /** Role of the target; `external` makes an egress. */
   readonly targetRole?: Cluster['role'];
-  readonly routes?: readonly {
-    path: string;
-    methods?: string[];
-    hosts?: string[];
-    upgrades?: string[];
-    allow?: string[];
-  }[];
+  readonly routes?: readonly LabRoute[];
+  /** Functions of the only route `/*`; with `routes` each names its own. */
+  readonly functions?: FunctionsPart;
+  /** The ingress of a merged BFF instead of a gateway. */
+  readonly merged?: boolean;
   /** The scripted upstream does not end its side when the other has ended. */
   readonly keepsHalfOpen?: boolean;
   readonly responseTimeoutMs?: number;
@@ -218,8 +226,6 @@ export interface LabSettings {
   readonly files?: Readonly<Record<string, string>>;
   readonly log?: Log;
   readonly trustedHops?: number;
-  /** Role of the workload that an ingress listener stands for; default a gateway. */
-  readonly ingressRole?: 'gateway' | 'gateway_bff';
 }
 
 export class ProxyLab {
@@ -387,7 +393,9 @@ export class ProxyLab {
       connect_timeout_ms: 1_000,
       tls: this.#settings.clusterTls,
     };
-    const routes = (this.#settings.routes ?? [{ path: '/*' }]).map((route): Route => {
+    const { functions: only } = this.#settings;
+    const all: LabRoute = { path: '/*', ...(only === undefined ? {} : { functions: only }) };
+    const routes = (this.#settings.routes ?? [all]).map((route): Route => {
       const parsed = parseTemplate(route.path);
       if (!parsed.ok) throw new Error(parsed.fault);
       return {
@@ -399,9 +407,11 @@ export class ProxyLab {
         response_timeout_ms: this.#settings.responseTimeoutMs ?? 15_000,
         upgrades: route.upgrades ?? [],
         allow: route.allow,
+        ...(route.functions === undefined ? {} : { functions: route.functions }),
       };
     });
-    const isGateway = side === 'ingress';
+    const isMerged = this.#settings.merged ?? false;
+    const isGateway = side === 'ingress' && !isMerged;
     return {
       mesh: 'test',
       topology: 'separate',
@@ -437,7 +447,7 @@ export class ProxyLab {
             namespace: 'shop',
             version: '1.0.0',
             zone: 'a',
-            role: isGateway ? (this.#settings.ingressRole ?? 'gateway') : 'workload',
+            role: isMerged ? 'gateway_bff' : isGateway ? 'gateway' : 'workload',
           },
           routes,
           tls: this.#settings.tls,
