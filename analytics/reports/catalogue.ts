@@ -10,8 +10,13 @@ import type { TraceFilter } from '../attribution/window-traces.ts';
 import { parseWindow, type Window } from '../window.ts';
 import { readAttribution } from './attribution.ts';
 import { attributionCsv, attributionText } from './attribution-forms.ts';
+import { csvOf } from './csv.ts';
+import { flatEnds, presentEdges, readEdgesReport } from './edges.ts';
 import { gatewayVsMeshCsv, gatewayVsMeshText } from './gateway-vs-mesh-forms.ts';
 import { readGatewayVsMesh } from './gateway-vs-mesh.ts';
+import type { Presentation, ReportHead } from './presentation.ts';
+import { presentationText } from './presentation-text.ts';
+import { presentRoutes, readRoutesReport } from './routes.ts';
 import type { TextSettings } from './table.ts';
 
 /** Options of reports besides the window, by name; the text is for `--help` and the API's document. */
@@ -28,6 +33,7 @@ export type ReportOption = keyof typeof REPORT_OPTIONS;
 export type RawOptions = Readonly<Partial<Record<ReportOption | 'last' | 'from' | 'to', string>>>;
 
 interface ReportRequest {
+  readonly nowMs: number;
   readonly window: Window;
   readonly perspective: Perspective;
   readonly filter: TraceFilter;
@@ -48,6 +54,21 @@ export interface Report {
   readonly options: readonly ReportOption[];
   read(store: StoreClient, request: ReportRequest): Promise<ReadReport>;
 }
+
+/** Forms of a report that has one presentation for terminal and page. `rows`: those of the CSV. */
+function presented(figures: object, shown: Presentation, rows: readonly object[]): ReadReport {
+  return {
+    figures,
+    text: (settings) => presentationText(shown, settings),
+    csv: () => csvOf(rows),
+  };
+}
+
+/** Rows of a report's CSV: each with the window and until when it may change. */
+const withHead = <Line extends object>(
+  { from, to, final_until }: ReportHead,
+  lines: readonly Line[],
+): object[] => lines.map((line) => ({ from, to, final_until, ...line }));
 
 /** In the order in which a newcomer should meet them. */
 export const REPORTS: readonly Report[] = [
@@ -75,6 +96,28 @@ export const REPORTS: readonly Report[] = [
         text: (settings) => attributionText(figures, settings),
         csv: () => attributionCsv(figures),
       };
+    },
+  },
+  {
+    name: 'routes',
+    summary: 'load, errors, latency and own time by route and direction',
+    options: ['perspective'],
+    async read(store, { window, perspective }) {
+      const figures = await readRoutesReport(store, window, perspective);
+      return presented(figures, presentRoutes(figures), withHead(figures, figures.lines));
+    },
+  },
+  {
+    name: 'edges',
+    summary: 'who calls whom, how much, how well, and whether every call arrived',
+    options: [],
+    async read(store, { window, nowMs }) {
+      const figures = await readEdgesReport(store, window, nowMs);
+      return presented(
+        figures,
+        presentEdges(figures),
+        withHead(figures, figures.lines.map(flatEnds)),
+      );
     },
   },
 ];
@@ -123,6 +166,7 @@ export function readReport(
       generation: parseGeneration(raw.generation),
     },
     retentionDays: context.retentionDays,
+    nowMs: context.nowMs,
   });
 }
 

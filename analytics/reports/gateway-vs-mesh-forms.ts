@@ -4,7 +4,9 @@
  */
 import type { Direction } from '../../telemetry/edge-class.ts';
 import type { GatewayVsMesh, Part, TrafficLine } from './gateway-vs-mesh.ts';
-import { clockTime, count, day, percent, rate, threeDigits } from './numbers.ts';
+import { csvOf } from './csv.ts';
+import { count, percent, rate, threeDigits } from './numbers.ts';
+import { finalityText, timeText } from './presentation-text.ts';
 import { clauses, renderTable, spread, type TextSettings } from './table.ts';
 
 const DIRECTION_TEXT: Readonly<Record<Direction, string>> = {
@@ -33,17 +35,12 @@ export function gatewayVsMeshText(report: GatewayVsMesh, settings: TextSettings)
   const width = Math.min(WIDTH_MAX, settings.width) - 2;
   const bold = (text: string): string => (settings.color ? `\x1b[1m${text}\x1b[22m` : text);
   const dim = (text: string): string => (settings.color ? `\x1b[2m${text}\x1b[22m` : text);
-  const fromMs = Date.parse(report.from);
-  const toMs = Date.parse(report.to);
-  const sameDay = day(fromMs) === day(toMs - 1);
-  const until = sameDay ? clockTime(toMs) : `${day(toMs)} ${clockTime(toMs)}`;
-  const finalMs = Date.parse(report.final_until);
 
   const out = spread(
     [
       'Gateway versus mesh',
       [report.meshes.join(', '), report.topologies.join(', ')].filter((s) => s !== '').join(' / '),
-      `${day(fromMs)} ${clockTime(fromMs)} - ${until} UTC`,
+      timeText(report),
       `perspective ${report.perspective}`,
     ],
     width,
@@ -56,7 +53,7 @@ export function gatewayVsMeshText(report: GatewayVsMesh, settings: TextSettings)
         `${count(report.requests)} requests from outside (${rate(report.requests_per_s)}/s)`,
         `${count(legs.sum - legs.loopback)} legs, ${count(legs.loopback)} loopback`,
         `${count(processes)} ${processes === 1 ? 'proxy' : 'proxies'}`,
-        finality(report.provisional, finalMs, fromMs),
+        finalityText(report),
       ],
       width,
     ),
@@ -104,13 +101,6 @@ export function gatewayVsMeshText(report: GatewayVsMesh, settings: TextSettings)
 
 const indent = (lines: readonly string[]): string =>
   lines.map((line) => (line === '' ? '\n' : `  ${line}\n`)).join('');
-
-function finality(provisional: boolean, finalMs: number, fromMs: number): string {
-  if (!provisional) return 'data final';
-  return finalMs <= fromMs
-    ? 'data provisional'
-    : `data final up to ${clockTime(finalMs)}, provisional after`;
-}
 
 function trafficTable(lines: readonly TrafficLine[], width: number): string[] {
   const column = (head: string, spare: number, cell: (line: TrafficLine) => string) => ({
@@ -191,26 +181,8 @@ function accountedFor({ accounted_for: a }: GatewayVsMesh, width: number): strin
   return lines;
 }
 
-type Cell = string | number | null;
-
-/** One line a part; names as in the JSON form, joined with `_`. No value needs quoting. */
+/** One line a part. */
 export function gatewayVsMeshCsv(report: GatewayVsMesh): string {
-  const rows = report.lines.map((line): [string, Cell][] => [
-    ['from', report.from],
-    ['to', report.to],
-    ['final_until', report.final_until],
-    ['perspective', report.perspective],
-    ...flat('', line),
-  ]);
-  const head = (rows[0] ?? []).map(([name]) => name).join(',');
-  const lines = rows.map((row) => row.map(([, cell]) => String(cell ?? '')).join(','));
-  return [head, ...lines].join('\n') + '\n';
-}
-
-function flat(prefix: string, value: object): [string, Cell][] {
-  return (Object.entries(value) as [string, Cell | object][]).flatMap(([key, inner]) =>
-    typeof inner === 'object' && inner !== null
-      ? flat(`${prefix}${key}_`, inner)
-      : [[prefix + key, inner] satisfies [string, Cell]],
-  );
+  const { from, to, final_until, perspective } = report;
+  return csvOf(report.lines.map((line) => ({ from, to, final_until, perspective, ...line })));
 }
