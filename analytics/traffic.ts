@@ -199,17 +199,12 @@ export const GROUPS_MAX = 500;
  * @throws AzimuthError of the store's.
  */
 export function readEdges(store: StoreClient, window: Window): Promise<WindowGroups<EdgeTraffic>> {
-  return readGroups<{ caller: string; callee: string; edge_class: EdgeClass }, EdgeTraffic>(
-    store,
-    window,
-    'window_edges',
-    ({ caller, callee, edge_class: edgeClass }, traffic) => ({
-      caller,
-      callee,
-      edgeClass,
-      traffic,
-    }),
-  );
+  return readGroups(store, window, 'window_edges', (row) => ({
+    caller: row.caller,
+    callee: row.callee,
+    edgeClass: row.edge_class,
+    traffic: trafficOf(row),
+  }));
 }
 
 /**
@@ -220,30 +215,29 @@ export function readRoutes(
   store: StoreClient,
   window: Window,
 ): Promise<WindowGroups<RouteTraffic>> {
-  return readGroups<{ service: string; route: string; edge_class: EdgeClass }, RouteTraffic>(
-    store,
-    window,
-    'window_routes',
-    ({ service, route, edge_class: edgeClass }, traffic) => ({
-      service,
-      route,
-      edgeClass,
-      traffic,
-    }),
-  );
+  return readGroups(store, window, 'window_routes', (row) => ({
+    service: row.service,
+    route: row.route,
+    edgeClass: row.edge_class,
+    traffic: trafficOf(row),
+  }));
 }
 
-async function readGroups<Row, Group>(
+/** A row of window_edges.sql (caller, callee) or window_routes.sql (service, route). */
+type GroupRow = SumsRow &
+  Record<'caller' | 'callee' | 'service' | 'route', string> & { edge_class: EdgeClass };
+
+async function readGroups<Group>(
   store: StoreClient,
   window: Window,
-  query: string,
-  groupOf: (row: Row, traffic: Traffic) => Group,
+  query: 'window_edges' | 'window_routes',
+  groupOf: (row: GroupRow) => Group,
 ): Promise<WindowGroups<Group>> {
   const { params, finalUntilMs } = await planReading(store, window);
-  const rows = await store.query<Row & SumsRow>(sql(query), params);
+  const rows = await store.query<GroupRow>(sql(query), params);
   return {
     finalUntilMs,
-    groups: rows.slice(0, GROUPS_MAX).map((row) => groupOf(row, trafficOf(row))),
+    groups: rows.slice(0, GROUPS_MAX).map(groupOf),
     cut: rows.length > GROUPS_MAX,
   };
 }

@@ -9,8 +9,13 @@ import { PERSPECTIVES, type Perspective } from '../../telemetry/edge-class.ts';
 import type { TraceFilter } from '../attribution/window-traces.ts';
 import { parseWindow, type Window } from '../window.ts';
 import { readAttribution } from './attribution.ts';
+import { presentAmplification, readAmplification } from './amplification.ts';
 import { attributionCsv, attributionText } from './attribution-forms.ts';
+import { presentComparison } from './compare-forms.ts';
+import { readComparison, type Side } from './compare.ts';
+import { presentContextLoss, readContextLoss } from './context-loss.ts';
 import { csvOf } from './csv.ts';
+import { presentDeadlines, readDeadlines } from './deadlines.ts';
 import { flatEnds, presentEdges, readEdgesReport } from './edges.ts';
 import { gatewayVsMeshCsv, gatewayVsMeshText } from './gateway-vs-mesh-forms.ts';
 import { readGatewayVsMesh } from './gateway-vs-mesh.ts';
@@ -26,6 +31,10 @@ export const REPORT_OPTIONS = {
   service: 'only requests that entered at this gateway or BFF',
   topology: 'only requests of this topology run',
   generation: 'only requests under this configuration generation',
+  base_from: 'start of the window to compare with (with base_to)',
+  base_to: 'end of the window to compare with',
+  base_topology: 'compare with the requests of this topology run',
+  base_generation: 'compare with the requests under this configuration generation',
 } as const;
 export type ReportOption = keyof typeof REPORT_OPTIONS;
 
@@ -37,6 +46,8 @@ interface ReportRequest {
   readonly window: Window;
   readonly perspective: Perspective;
   readonly filter: TraceFilter;
+  /** What a comparison compares with; the window just before where no option names one. */
+  readonly base: Side;
   readonly retentionDays: number;
 }
 
@@ -65,10 +76,8 @@ function presented(figures: object, shown: Presentation, rows: readonly object[]
 }
 
 /** Rows of a report's CSV: each with the window and until when it may change. */
-const withHead = <Line extends object>(
-  { from, to, final_until }: ReportHead,
-  lines: readonly Line[],
-): object[] => lines.map((line) => ({ from, to, final_until, ...line }));
+const withHead = ({ from, to, final_until }: ReportHead, lines: readonly object[]): object[] =>
+  lines.map((line) => ({ from, to, final_until, ...line }));
 
 /** In the order in which a newcomer should meet them. */
 export const REPORTS: readonly Report[] = [
@@ -120,6 +129,51 @@ export const REPORTS: readonly Report[] = [
       );
     },
   },
+  {
+    name: 'amplification',
+    summary: 'one request becomes how many internal ones, retries apart, by route',
+    options: [],
+    async read(store, { window }) {
+      const figures = await readAmplification(store, window);
+      return presented(figures, presentAmplification(figures), withHead(figures, figures.lines));
+    },
+  },
+  {
+    name: 'context-loss',
+    summary: 'where traces break: calls without a parent, ends that do not meet, by workload',
+    options: [],
+    async read(store, { window, retentionDays, nowMs }) {
+      const figures = await readContextLoss(store, window, { retentionDays, nowMs });
+      return presented(figures, presentContextLoss(figures), withHead(figures, figures.lines));
+    },
+  },
+  {
+    name: 'deadlines',
+    summary: 'who ate the budget of the requests that ran out of time',
+    options: ['route'],
+    async read(store, { window, filter }) {
+      const figures = await readDeadlines(store, window, filter.route);
+      return presented(figures, presentDeadlines(figures), withHead(figures, figures.lines));
+    },
+  },
+  {
+    name: 'compare',
+    summary: 'what changed against another window, generation or topology, beyond chance',
+    options: [
+      'route',
+      'service',
+      'topology',
+      'generation',
+      'base_from',
+      'base_to',
+      'base_topology',
+      'base_generation',
+    ],
+    async read(store, { window, filter, base }) {
+      const figures = await readComparison(store, base, { window, filter });
+      return presented(figures, presentComparison(figures), withHead(figures, figures.lines));
+    },
+  },
 ];
 
 /**
@@ -152,22 +206,52 @@ export function readReport(
     readonly nowMs: number;
   },
 ): Promise<ReadReport> {
-  for (const option of Object.keys(REPORT_OPTIONS) as ReportOption[]) {
-    if (raw[option] === undefined || report.options.includes(option)) continue;
-    throw new AzimuthError('AZ_USAGE', `the report ${report.name} takes no ${option}`);
+  const known = ['last', 'from', 'to', ...report.options];
+  const unknown = Object.keys(raw).filter((name) => !known.includes(name));
+  if (unknown.length > 0) {
+    throw new AzimuthError(
+      'AZ_USAGE',
+      `the report ${report.name} takes no ${unknown.join(', ')}; it takes: ${known.join(', ')}`,
+    );
   }
+  const window = parseWindow(raw, context.nowMs);
+  const filter: TraceFilter = {
+    route: raw.route,
+    service: raw.service,
+    topology: raw.topology,
+    generation: parseGeneration(raw.generation),
+  };
   return report.read(context.store, {
-    window: parseWindow(raw, context.nowMs),
+    window,
     perspective: parsePerspective(raw.perspective),
-    filter: {
-      route: raw.route,
-      service: raw.service,
-      topology: raw.topology,
-      generation: parseGeneration(raw.generation),
-    },
+    filter,
+    base: parseBase(raw, window, filter, context.nowMs),
     retentionDays: context.retentionDays,
     nowMs: context.nowMs,
   });
+}
+
+/**
+ * The other side of a comparison: what no `base_…` option says is as on the current side, and where
+ * none says anything, it is the window of the same length just before.
+ */
+function parseBase(raw: RawOptions, window: Window, filter: TraceFilter, nowMs: number): Side {
+  const { base_from: from, base_to: to } = raw;
+  if ((from === undefined) !== (to === undefined)) {
+    throw new AzimuthError('AZ_USAGE', 'base_from and base_to belong together');
+  }
+  const named = raw.base_topology !== undefined || raw.base_generation !== undefined;
+  const before = { fromMs: 2 * window.fromMs - window.toMs, toMs: window.fromMs };
+  return {
+    window: from !== undefined ? parseWindow({ from, to }, nowMs) : named ? window : before,
+    filter: {
+      ...filter,
+      ...(raw.base_topology === undefined ? {} : { topology: raw.base_topology }),
+      ...(raw.base_generation === undefined
+        ? {}
+        : { generation: parseGeneration(raw.base_generation) }),
+    },
+  };
 }
 
 /**

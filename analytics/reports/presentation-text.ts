@@ -58,7 +58,7 @@ function columnsOf({ columns, bars }: PresentedTable): PresentedTable['columns']
   const safe = columns.map((column) => ({ ...column, cells: column.cells.map(printable) }));
   if (bars === undefined) return safe;
   const cells = bars.shares.map((share) => barText(share));
-  return [...safe, { head: bars.head, spare: 9, cells, left: true }];
+  return [...safe, { head: bars.head, spare: 7, cells, left: true }];
 }
 
 /** Names of routes and hosts are others' text: nothing in them may steer the terminal. */

@@ -6,6 +6,7 @@ import {
   REPORT_OPTIONS,
   reportOf,
   REPORTS,
+  type RawOptions,
   type ReportOption,
 } from '../../analytics/reports/catalogue.ts';
 import { storePart } from '../../mesh/parts.ts';
@@ -24,7 +25,14 @@ const VALUES: Readonly<Record<ReportOption, string>> = {
   service: 'NAME',
   topology: 'NAME',
   generation: 'N',
+  base_from: 'T',
+  base_to: 'T',
+  base_topology: 'NAME',
+  base_generation: 'N',
 };
+
+/** How an option is spelled on the command line. */
+const flagOf = (option: string): string => option.replaceAll('_', '-');
 
 const line = (left: string, right: string): string => `  ${left.padEnd(26)} ${right}`;
 
@@ -38,7 +46,7 @@ ${line('--last 5m', 'the window that ends now: 30s, 5m, 1h30m, 2d (default 5m)')
 ${line('--from T --to T', 'a window of ISO 8601 instants, UTC where no zone stands')}
 ${OPTIONS.map((option) =>
   line(
-    `--${option} ${VALUES[option]}`,
+    `--${flagOf(option)} ${VALUES[option]}`,
     `${REPORT_OPTIONS[option]} (${REPORTS.filter((r) => r.options.includes(option))
       .map((r) => r.name)
       .join(', ')})`,
@@ -63,11 +71,7 @@ Examples:
         last: { type: 'string' },
         from: { type: 'string' },
         to: { type: 'string' },
-        perspective: { type: 'string' },
-        route: { type: 'string' },
-        service: { type: 'string' },
-        topology: { type: 'string' },
-        generation: { type: 'string' },
+        ...Object.fromEntries(OPTIONS.map((name) => [flagOf(name), { type: 'string' } as const])),
         json: { type: 'boolean', default: false },
         csv: { type: 'boolean', default: false },
         mesh: { type: 'string' },
@@ -75,19 +79,23 @@ Examples:
     });
     if (positionals.length > 1) throw new AzimuthError('AZ_USAGE', 'name one report at a time');
     const report = reportOf(positionals[0]);
-    if (values.json && values.csv) throw new AzimuthError('AZ_USAGE', 'give --json or --csv');
-    const part = storePart(meshFromArgs(values));
+    const { json, csv, mesh, ...flags } = values;
+    const options: RawOptions = Object.fromEntries(
+      Object.entries(flags).map(([flag, value]) => [flag.replaceAll('-', '_'), value]),
+    );
+    if (json && csv) throw new AzimuthError('AZ_USAGE', 'give --json or --csv');
+    const part = storePart(meshFromArgs({ mesh }));
     const store = createStoreClient(part);
     try {
-      const read = await readReport(report, values, {
+      const read = await readReport(report, options, {
         store,
         retentionDays: part.retention_days,
         nowMs: Date.now(),
       });
       process.stdout.write(
-        values.json
+        json
           ? JSON.stringify(read.figures, null, 2) + '\n'
-          : values.csv
+          : csv
             ? read.csv()
             : '\n' + read.text(terminalOf(process.stdout, process.env)) + '\n',
       );
