@@ -26,7 +26,7 @@ const COMMANDS: Record<string, { about: string; load: () => Promise<{ command: C
   },
   topics: { about: 'create the Kafka topics', load: () => import('./commands/topics.ts') },
   report: {
-    about: 'print a report: gateway-vs-mesh, attribution',
+    about: 'print a report: gateway-vs-mesh, attribution, routes, edges and more',
     load: () => import('./commands/report.ts'),
   },
   explain: {

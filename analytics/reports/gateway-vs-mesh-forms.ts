@@ -25,6 +25,12 @@ const PART_TEXT: Readonly<Record<Part, string>> = {
   loopback: 'loopback',
 };
 
+/** Where BFFs' sidecars perform the gateway's functions, there is no gateway to name. */
+const MERGED_TEXT: Readonly<Partial<Record<Part, string>>> = {
+  gateway: 'BFF ingress',
+  gateway_to_mesh: 'BFF → mesh',
+};
+
 const WIDTH_MAX = 110;
 
 /** The way onward for people who speak SQL: the view of published minutes. */
@@ -36,12 +42,14 @@ export function gatewayVsMeshText(report: GatewayVsMesh, settings: TextSettings)
   const bold = (text: string): string => (settings.color ? `\x1b[1m${text}\x1b[22m` : text);
   const dim = (text: string): string => (settings.color ? `\x1b[2m${text}\x1b[22m` : text);
 
+  const merged = report.requests > 0 && report.requests_at_bff === report.requests;
   const out = spread(
     [
       'Gateway versus mesh',
       [report.meshes.join(', '), report.topologies.join(', ')].filter((s) => s !== '').join(' / '),
       timeText(report),
       `perspective ${report.perspective}`,
+      merged ? 'merged: no gateway process' : '',
     ],
     width,
   ).map(bold);
@@ -70,12 +78,21 @@ export function gatewayVsMeshText(report: GatewayVsMesh, settings: TextSettings)
   const shown = report.lines.filter((line) =>
     line.part === 'all' ? line.direction !== 'neither' : line.legs > 0 || line.part !== 'egress',
   );
-  const [head, ...rows] = trafficTable(shown, width);
+  const [head, ...rows] = trafficTable(shown, merged, width);
   out.push(dim(head ?? ''));
   for (const [i, row] of rows.entries()) out.push(shown[i]?.part === 'all' ? bold(row) : row);
   const { moved } = report;
   out.push(
     ...[
+      ...(merged
+        ? clauses(
+            [
+              "the BFFs' sidecars perform the gateway's functions",
+              'their cost: azimuth report attribution',
+            ],
+            width,
+          )
+        : []),
       'times in ms, without waiting for clients',
       ...clauses(
         [
@@ -102,7 +119,8 @@ export function gatewayVsMeshText(report: GatewayVsMesh, settings: TextSettings)
 const indent = (lines: readonly string[]): string =>
   lines.map((line) => (line === '' ? '\n' : `  ${line}\n`)).join('');
 
-function trafficTable(lines: readonly TrafficLine[], width: number): string[] {
+function trafficTable(lines: readonly TrafficLine[], merged: boolean, width: number): string[] {
+  const parts = merged ? { ...PART_TEXT, ...MERGED_TEXT } : PART_TEXT;
   const column = (head: string, spare: number, cell: (line: TrafficLine) => string) => ({
     head,
     spare,
@@ -113,7 +131,7 @@ function trafficTable(lines: readonly TrafficLine[], width: number): string[] {
   return renderTable(
     [
       column('', 0, (line) =>
-        line.part === 'all' ? DIRECTION_TEXT[line.direction] : `  ${PART_TEXT[line.part]}`,
+        line.part === 'all' ? DIRECTION_TEXT[line.direction] : `  ${parts[line.part]}`,
       ),
       column('legs', 0, (line) => count(line.legs)),
       column('/s', 5, (line) => rate(line.legs_per_s)),

@@ -73,6 +73,8 @@ export interface GatewayVsMesh {
   readonly topologies: readonly string[];
   readonly requests: number;
   readonly requests_per_s: number;
+  /** Requests that entered at a BFF's sidecar, which then performs the gateway's functions. */
+  readonly requests_at_bff: number;
   /** Loopback legs have no direction; `sum` is all of them, the same in both perspectives. */
   readonly legs: Readonly<Record<Exclude<Direction, 'neither'> | 'loopback' | 'sum', number>>;
   /** What the other perspective moves: the legs between gateway and mesh. */
@@ -169,6 +171,7 @@ export function gatewayVsMesh(
     topologies: traffic.topologies,
     requests,
     requests_per_s: requests / seconds,
+    requests_at_bff: hopsWhere((c) => c === 'external_to_bff'),
     legs,
     moved: {
       legs: moved,
