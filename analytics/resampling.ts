@@ -9,7 +9,7 @@
  */
 import { seededRandom } from '../runtime/seeded-random.ts';
 
-/** Resamples of each side: the ends of a 95 % interval then move by a tenth of its width at most. */
+/** Resamples of each side: 25 of them then lie beyond either end of a 95 % interval. */
 const RESAMPLES = 1000;
 
 /** Fewer blocks with requests than this cannot show how blocks differ. */

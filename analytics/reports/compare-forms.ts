@@ -31,8 +31,10 @@ function valueText(value: number | null, unit: ComparedLine['unit']): string {
 /** With its sign; percentage points for shares. */
 function changeText(value: number, unit: ComparedLine['unit']): string {
   const sign = value < 0 ? '-' : '+';
-  const size = Math.abs(value);
-  return sign + (unit === 'share' ? `${threeDigits(size * 100)} pp` : valueText(size, unit));
+  const absolute = Math.abs(value);
+  return (
+    sign + (unit === 'share' ? `${threeDigits(absolute * 100)} pp` : valueText(absolute, unit))
+  );
 }
 
 /** The finding in words. */
