@@ -10,15 +10,20 @@ import type { TraceFilter } from '../attribution/window-traces.ts';
 import { parseWindow, type Window } from '../window.ts';
 import { readAttribution } from './attribution.ts';
 import { presentAmplification, readAmplification } from './amplification.ts';
-import { attributionCsv, attributionText } from './attribution-forms.ts';
+import { attributionCsv, attributionText, presentAttribution } from './attribution-forms.ts';
 import { presentComparison } from './compare-forms.ts';
 import { readComparison, type Side } from './compare.ts';
 import { presentContextLoss, readContextLoss } from './context-loss.ts';
 import { csvOf } from './csv.ts';
 import { presentDeadlines, readDeadlines } from './deadlines.ts';
 import { flatEnds, presentEdges, readEdgesReport } from './edges.ts';
-import { gatewayVsMeshCsv, gatewayVsMeshText } from './gateway-vs-mesh-forms.ts';
+import {
+  gatewayVsMeshCsv,
+  gatewayVsMeshText,
+  presentGatewayVsMesh,
+} from './gateway-vs-mesh-forms.ts';
 import { readGatewayVsMesh } from './gateway-vs-mesh.ts';
+import { presentationHtml } from './html/page.ts';
 import type { Presentation, ReportHead } from './presentation.ts';
 import { presentationText } from './presentation-text.ts';
 import { presentRoutes, readRoutesReport } from './routes.ts';
@@ -56,6 +61,8 @@ export interface ReadReport {
   readonly figures: object;
   text(settings: TextSettings): string;
   csv(): string;
+  /** One file that needs nothing but itself. */
+  html(): string;
 }
 
 export interface Report {
@@ -72,6 +79,7 @@ function presented(figures: object, shown: Presentation, rows: readonly object[]
     figures,
     text: (settings) => presentationText(shown, settings),
     csv: () => csvOf(rows),
+    html: () => presentationHtml(shown),
   };
 }
 
@@ -91,6 +99,7 @@ export const REPORTS: readonly Report[] = [
         figures,
         text: (settings) => gatewayVsMeshText(figures, settings),
         csv: () => gatewayVsMeshCsv(figures),
+        html: () => presentationHtml(presentGatewayVsMesh(figures)),
       };
     },
   },
@@ -104,6 +113,7 @@ export const REPORTS: readonly Report[] = [
         figures,
         text: (settings) => attributionText(figures, settings),
         csv: () => attributionCsv(figures),
+        html: () => presentationHtml(presentAttribution(figures)),
       };
     },
   },

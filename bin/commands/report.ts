@@ -53,6 +53,7 @@ ${OPTIONS.map((option) =>
   ),
 ).join('\n')}
 ${line('--json | --csv', 'for programs, with the bounds or intervals of every figure')}
+${line('--html', 'one page with plots, which needs nothing but itself: keep it, mail it')}
 ${line('--mesh FILE', 'which mesh file names the store')}
 
 Kinds of time in attribution, which sum to each request's duration:
@@ -61,6 +62,8 @@ ${KINDS_HELP}
 Examples:
   azimuth report gateway-vs-mesh --last 15m --perspective whole
   azimuth report attribution --last 1h --route "/api/products/{id}"
+  azimuth report compare --last 15m --base-from 2026-01-31T12:00Z --base-to 2026-01-31T12:15Z
+  azimuth report edges --last 1h --html > edges.html
   azimuth report gateway-vs-mesh --from 2026-01-31T12:00Z --to 2026-01-31T13:00Z --csv > report.csv
 `,
   async run(args) {
@@ -74,16 +77,19 @@ Examples:
         ...Object.fromEntries(OPTIONS.map((name) => [flagOf(name), { type: 'string' } as const])),
         json: { type: 'boolean', default: false },
         csv: { type: 'boolean', default: false },
+        html: { type: 'boolean', default: false },
         mesh: { type: 'string' },
       },
     });
     if (positionals.length > 1) throw new AzimuthError('AZ_USAGE', 'name one report at a time');
     const report = reportOf(positionals[0]);
-    const { json, csv, mesh, ...flags } = values;
+    const { json, csv, html, mesh, ...flags } = values;
     const options: RawOptions = Object.fromEntries(
       Object.entries(flags).map(([flag, value]) => [flag.replaceAll('-', '_'), value]),
     );
-    if (json && csv) throw new AzimuthError('AZ_USAGE', 'give --json or --csv');
+    if ([json, csv, html].filter(Boolean).length > 1) {
+      throw new AzimuthError('AZ_USAGE', 'give one of --json, --csv and --html');
+    }
     const part = storePart(meshFromArgs({ mesh }));
     const store = createStoreClient(part);
     try {
@@ -92,13 +98,14 @@ Examples:
         retentionDays: part.retention_days,
         nowMs: Date.now(),
       });
-      process.stdout.write(
-        json
-          ? JSON.stringify(read.figures, null, 2) + '\n'
-          : csv
-            ? read.csv()
-            : '\n' + read.text(terminalOf(process.stdout, process.env)) + '\n',
-      );
+      const form = json
+        ? JSON.stringify(read.figures, null, 2) + '\n'
+        : csv
+          ? read.csv()
+          : html
+            ? read.html()
+            : '\n' + read.text(terminalOf(process.stdout, process.env)) + '\n';
+      process.stdout.write(form);
       return 0;
     } finally {
       await store.close();
