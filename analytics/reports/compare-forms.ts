@@ -30,7 +30,7 @@ function valueText(value: number | null, unit: ComparedLine['unit']): string {
 
 /** With its sign; percentage points for shares. */
 function changeText(value: number, unit: ComparedLine['unit']): string {
-  const sign = value < 0 ? '-' : '+';
+  const sign = value < 0 ? '-' : value === 0 ? '' : '+';
   const absolute = Math.abs(value);
   return (
     sign + (unit === 'share' ? `${threeDigits(absolute * 100)} pp` : valueText(absolute, unit))

@@ -14,8 +14,10 @@ export function presentationText(shown: Presentation, settings: TextSettings): s
   const bold = (text: string): string => styled(text, 1, 22);
   const dim = (text: string): string => styled(text, 2, 22);
   const out = [
-    ...spread([shown.title, timeText(shown.head), ...shown.context], width).map(bold),
-    ...spread([...shown.facts, finalityText(shown.head)], width),
+    ...spread([shown.title, timeText(shown.head), ...shown.context].map(printable), width).map(
+      bold,
+    ),
+    ...spread([...shown.facts, finalityText(shown.head)].map(printable), width),
   ];
   for (const table of shown.tables) {
     out.push('');
@@ -55,7 +57,11 @@ export function finalityText(
 }
 
 function columnsOf({ columns, bars }: PresentedTable): PresentedTable['columns'] {
-  const safe = columns.map((column) => ({ ...column, cells: column.cells.map(printable) }));
+  const safe = columns.map((column) => ({
+    ...column,
+    head: printable(column.head),
+    cells: column.cells.map(printable),
+  }));
   if (bars === undefined) return safe;
   const cells = bars.shares.map((share) => barText(share));
   return [...safe, { head: bars.head, spare: 7, cells, left: true }];
@@ -75,7 +81,7 @@ function barText(share: number): string {
 /** Breaks a sentence at spaces. */
 function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
-  for (const word of text.split(' ')) {
+  for (const word of printable(text).split(' ')) {
     const last = lines.at(-1);
     if (last !== undefined && last.length + 1 + word.length <= width) {
       lines[lines.length - 1] = `${last} ${word}`;

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readReport, reportOf, type ReadReport } from '../../../analytics/reports/catalogue.ts';
+import { readReport, reportOf, REPORTS, type ReadReport } from '../../../analytics/reports/catalogue.ts';
 import type { Edges } from '../../../analytics/reports/edges.ts';
 import type { Routes } from '../../../analytics/reports/routes.ts';
 import { MINUTE_MS, minuteOf } from '../../../analytics/window.ts';
@@ -154,6 +154,18 @@ describe('reports of routes and edges on a run of the shop', function () {
     } finally {
       await store.client.command('INSERT INTO spans SELECT * FROM kept');
       await store.client.command('DROP TABLE kept');
+    }
+  });
+
+  it('are one page each, with as many rows as the figures, as is every report', async () => {
+    for (const { name } of REPORTS) {
+      const report = await read(name);
+      const html = report.html();
+      assert.match(html, /^<!doctype html>/, name);
+      assert.doesNotMatch(html, /NaN|undefined|<script/, name);
+      if (name !== 'routes' && name !== 'edges') continue;
+      const { lines } = report.figures as Routes | Edges;
+      assert.equal(html.match(/<th scope="row">/g)?.length, lines.length);
     }
   });
 
