@@ -29,6 +29,10 @@ const COMMANDS: Record<string, { about: string; load: () => Promise<{ command: C
     about: 'print a report: gateway-vs-mesh, attribution, routes, edges and more',
     load: () => import('./commands/report.ts'),
   },
+  top: {
+    about: 'routes and edges as they are now',
+    load: () => import('./commands/top.ts'),
+  },
   explain: {
     about: 'show one request as a waterfall, with the sum of its parts',
     load: () => import('./commands/explain.ts'),

@@ -68,7 +68,7 @@ function columnsOf({ columns, bars }: PresentedTable): PresentedTable['columns']
 }
 
 /** Names of routes and hosts are others' text: nothing in them may steer the terminal. */
-const printable = (text: string): string => text.replace(/[\x00-\x1f\x7f-\x9f]/g, '?');
+export const printable = (text: string): string => text.replace(/[\x00-\x1f\x7f-\x9f]/g, '?');
 
 const EIGHTHS = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 
