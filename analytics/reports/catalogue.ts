@@ -56,6 +56,14 @@ interface ReportRequest {
   readonly retentionDays: number;
 }
 
+/** Forms over HTTP, with their media types. */
+export const FORMATS = {
+  json: 'application/json; charset=utf-8',
+  csv: 'text/csv; charset=utf-8',
+  html: 'text/html; charset=utf-8',
+} as const;
+export type Format = keyof typeof FORMATS;
+
 /** A report that was read, in all its forms. `figures` is the JSON form. */
 export interface ReadReport {
   readonly figures: object;
@@ -70,6 +78,8 @@ export interface Report {
   /** One line for people. */
   readonly summary: string;
   readonly options: readonly ReportOption[];
+  /** Keys that its JSON form always has, besides those of every report. */
+  readonly keys: readonly string[];
   read(store: StoreClient, request: ReportRequest): Promise<ReadReport>;
 }
 
@@ -93,6 +103,7 @@ export const REPORTS: readonly Report[] = [
     name: 'gateway-vs-mesh',
     summary: 'load and latency of the gateway and of the mesh, by direction',
     options: ['perspective'],
+    keys: ['perspective', 'requests', 'legs', 'lines', 'cpu', 'accounted_for'],
     async read(store, { window, perspective, retentionDays }) {
       const figures = await readGatewayVsMesh(store, window, perspective, { retentionDays });
       return {
@@ -107,6 +118,7 @@ export const REPORTS: readonly Report[] = [
     name: 'attribution',
     summary: 'where the time of requests goes, at each percentile, adding up',
     options: ['route', 'service', 'topology', 'generation'],
+    keys: ['complete', 'incomplete', 'bands'],
     async read(store, { window, filter, retentionDays }) {
       const figures = await readAttribution(store, window, filter, { retentionDays });
       return {
@@ -121,6 +133,7 @@ export const REPORTS: readonly Report[] = [
     name: 'routes',
     summary: 'load, errors, latency and own time by route and direction',
     options: ['perspective'],
+    keys: ['rows', 'perspective', 'lines'],
     async read(store, { window, perspective }) {
       const figures = await readRoutesReport(store, window, perspective);
       return presented(figures, presentRoutes(figures), withHead(figures, figures.lines));
@@ -130,6 +143,7 @@ export const REPORTS: readonly Report[] = [
     name: 'edges',
     summary: 'who calls whom, how much, how well, and whether every call arrived',
     options: [],
+    keys: ['rows', 'lines', 'ends_compared_until'],
     async read(store, { window, nowMs }) {
       const figures = await readEdgesReport(store, window, nowMs);
       return presented(
@@ -143,6 +157,7 @@ export const REPORTS: readonly Report[] = [
     name: 'amplification',
     summary: 'one request becomes how many internal ones, retries apart, by route',
     options: [],
+    keys: ['rows', 'every', 'requests', 'lines'],
     async read(store, { window }) {
       const figures = await readAmplification(store, window);
       return presented(figures, presentAmplification(figures), withHead(figures, figures.lines));
@@ -152,6 +167,7 @@ export const REPORTS: readonly Report[] = [
     name: 'context-loss',
     summary: 'where traces break: calls without a parent, ends that do not meet, by workload',
     options: [],
+    keys: ['rows', 'every', 'hops_missing', 'lines'],
     async read(store, { window, retentionDays, nowMs }) {
       const figures = await readContextLoss(store, window, { retentionDays, nowMs });
       return presented(figures, presentContextLoss(figures), withHead(figures, figures.lines));
@@ -161,6 +177,7 @@ export const REPORTS: readonly Report[] = [
     name: 'deadlines',
     summary: 'who ate the budget of the requests that ran out of time',
     options: ['route'],
+    keys: ['rows', 'requests', 'over', 'near', 'timed_out', 'lines', 'gave_up'],
     async read(store, { window, filter }) {
       const figures = await readDeadlines(store, window, filter.route);
       return presented(figures, presentDeadlines(figures), withHead(figures, figures.lines));
@@ -179,6 +196,7 @@ export const REPORTS: readonly Report[] = [
       'base_topology',
       'base_generation',
     ],
+    keys: ['rows', 'base', 'current', 'lines'],
     async read(store, { window, filter, base }) {
       const figures = await readComparison(store, base, { window, filter });
       return presented(figures, presentComparison(figures), withHead(figures, figures.lines));
