@@ -1,5 +1,10 @@
 import assert from 'node:assert/strict';
-import { readReport, reportOf, REPORTS, type ReadReport } from '../../../analytics/reports/catalogue.ts';
+import {
+  readReport,
+  reportOf,
+  REPORTS,
+  type ReadReport,
+} from '../../../analytics/reports/catalogue.ts';
 import type { Edges } from '../../../analytics/reports/edges.ts';
 import type { Routes } from '../../../analytics/reports/routes.ts';
 import { MINUTE_MS, minuteOf } from '../../../analytics/window.ts';
