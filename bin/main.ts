@@ -30,8 +30,12 @@ const COMMANDS: Record<string, { about: string; load: () => Promise<{ command: C
   },
   topics: { about: 'create the Kafka topics', load: () => import('./commands/topics.ts') },
   report: {
-    about: 'print a report: gateway-vs-mesh, attribution',
+    about: 'print a report: gateway-vs-mesh, attribution, routes, edges and more',
     load: () => import('./commands/report.ts'),
+  },
+  top: {
+    about: 'routes and edges as they are now',
+    load: () => import('./commands/top.ts'),
   },
   explain: {
     about: 'show one request as a waterfall, with the sum of its parts',
