@@ -26,6 +26,8 @@ const DOORS = {
   uplot: '^dashboards/web/',
   'playwright-core': '^test/browser/',
   ws: '^test/',
+  '@peculiar/': '^runtime/certificate-authority\\.ts$',
+  'reflect-metadata': '^runtime/certificate-authority\\.ts$',
   'axe-core': '^test/browser/',
 };
 const OURS = [...Object.keys(FOLDERS), 'bin', 'demo', 'bench', 'test', 'tools'];

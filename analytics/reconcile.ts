@@ -109,13 +109,7 @@ export async function reconcile(
   );
   const deleted = await store.query<DeletedMessages>(sql('reconcile_deleted'), window);
   const edges =
-    options.edges === true
-      ? await store.query<EdgeAccount>(sql('reconcile_edges'), {
-          from_ms: options.fromMs,
-          // The far end of the youngest exits may still be on its way.
-          to_ms: Math.max(options.fromMs, Math.min(options.toMs, nowMs - SETTLE_MS)),
-        })
-      : undefined;
+    options.edges === true ? (await readEdgeAccounts(store, options, nowMs)).accounts : undefined;
   return {
     boots,
     totals: totalOf(boots),
@@ -123,6 +117,24 @@ export async function reconcile(
     deleted_by_broker: deleted,
     ...(edges === undefined ? {} : { edges }),
   };
+}
+
+/**
+ * Exits against entries per pair of workloads, up to `untilMs`: the far end of younger exits may
+ * still be on its way.
+ * @throws AzimuthError of the store's.
+ */
+export async function readEdgeAccounts(
+  store: StoreClient,
+  { fromMs, toMs }: Window,
+  nowMs: number,
+): Promise<{ readonly accounts: readonly EdgeAccount[]; readonly untilMs: number }> {
+  const untilMs = Math.max(fromMs, Math.min(toMs, nowMs - SETTLE_MS));
+  const accounts = await store.query<EdgeAccount>(sql('reconcile_edges'), {
+    from_ms: fromMs,
+    to_ms: untilMs,
+  });
+  return { accounts, untilMs };
 }
 
 /** True when something is wrong: a hop that nobody can explain, or two hops under one number. */

@@ -11,6 +11,10 @@ const COMMANDS: Record<string, { about: string; load: () => Promise<{ command: C
   check: { about: 'validate a mesh file', load: () => import('./commands/check.ts') },
   gateway: { about: 'run a gateway proxy', load: () => import('./commands/gateway.ts') },
   sidecar: { about: 'run a sidecar proxy', load: () => import('./commands/sidecar.ts') },
+  ca: {
+    about: 'issue certificates for the proxies of a mesh file',
+    load: () => import('./commands/ca.ts'),
+  },
   tail: {
     about: 'show the requests of a proxy as they finish',
     load: () => import('./commands/tail.ts'),
@@ -26,8 +30,12 @@ const COMMANDS: Record<string, { about: string; load: () => Promise<{ command: C
   },
   topics: { about: 'create the Kafka topics', load: () => import('./commands/topics.ts') },
   report: {
-    about: 'print a report: gateway-vs-mesh, attribution',
+    about: 'print a report: gateway-vs-mesh, attribution, routes, edges and more',
     load: () => import('./commands/report.ts'),
+  },
+  top: {
+    about: 'routes and edges as they are now',
+    load: () => import('./commands/top.ts'),
   },
   explain: {
     about: 'show one request as a waterfall, with the sum of its parts',

@@ -3,7 +3,7 @@
  * exporter that it asks for, and a proxy (one process, or a primary with its workers) that runs
  * until a signal, follows its mesh file, and ends with its ledger as the last line on stderr.
  *
- *   SIGTERM, SIGINT  drain and end        SIGHUP  read the mesh file now
+ *   SIGTERM, SIGINT  drain and end        SIGHUP  read mesh file and certificates now
  *   SIGUSR2          replace the workers, one at a time
  */
 import { dirname, join } from 'node:path';
@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util';
 import { readMesh } from '../mesh/load.ts';
 import type { ProxyPart } from '../mesh/part.ts';
 import { proxyPart } from '../mesh/parts.ts';
+import { filesOf, withFiles } from '../proxy/identity/files.ts';
 import { ledgerJson } from '../proxy/ledger-json.ts';
 import { createProxy, type Proxy, type RunningProxy } from '../proxy/process.ts';
 import { createPrimary } from '../proxy/workers/primary.ts';
@@ -56,11 +57,12 @@ export async function runProxy(
     const names = known.map((proxy) => proxy.name).join(', ') || 'none';
     throw new AzimuthError('AZ_USAGE', `which ${role}? Give --name NAME (there are: ${names})`);
   }
-  const part = proxyPart(mesh, name, role);
+  const unread = proxyPart(mesh, name, role);
   if (values.check) {
-    process.stdout.write(`ok: ${role} ${name}, ${describe(part)}\n`);
+    process.stdout.write(`ok: ${role} ${name}, ${describe(unread)}\n`);
     return 0;
   }
+  const part = withFiles(unread);
   const log = createLog({ fields: { process: role, name } });
   const folder = stateFolder(part, mesh.file);
   let single: Proxy | undefined;
@@ -69,9 +71,14 @@ export async function runProxy(
     const exporter = await createExporter(part, log);
     proxy = single = createProxy({ part, exporter, log, stateFolder: folder });
   } else proxy = createPrimary({ part, script: WORKER, stateFolder: folder, log });
+  let certificates: readonly string[] = filesOf(part);
   const meshFile = watchFiles({
-    files: [mesh.file, join(dirname(mesh.file), '.env')],
-    onChange: () => void reload(proxy, mesh.file, name, role, log),
+    // Certificates are renewed under a running proxy, and the mesh file may name others.
+    files: () => [mesh.file, join(dirname(mesh.file), '.env'), ...certificates],
+    onChange: () =>
+      void reload(proxy, mesh.file, name, role, log).then((paths) => {
+        certificates = paths ?? certificates;
+      }),
     log,
   });
   process.on('SIGHUP', () => void meshFile.now());
@@ -82,25 +89,33 @@ export async function runProxy(
   return exitCode;
 }
 
-/** Reads the mesh file anew; whatever is wrong with it, the proxy runs on as it is. */
+/**
+ * Reads the mesh file and the certificates anew; whatever is wrong with them, the proxy runs on as it
+ * is. Resolves with the certificates that it should watch from now on.
+ */
 async function reload(
   proxy: RunningProxy,
   file: string,
   name: string,
   role: 'gateway' | 'sidecar',
   log: Log,
-): Promise<void> {
+): Promise<readonly string[] | undefined> {
+  let certificates: readonly string[] | undefined;
   try {
     const { mesh, faults } = readMesh(file);
     if (mesh === undefined) {
       proxy.refuse(faults);
-      return;
+      return undefined;
     }
     for (const warning of mesh.warnings) log.warn(warning);
-    await proxy.reload(proxyPart(mesh, name, role));
+    const part = proxyPart(mesh, name, role);
+    // Also when they cannot be used: then it is their next change that matters.
+    certificates = filesOf(part);
+    await proxy.reload(withFiles(part));
   } catch (error) {
     proxy.refuse([messageOf(error)]);
   }
+  return certificates;
 }
 
 /** The last statement of a process, where it is found also when nothing else could be reached. */

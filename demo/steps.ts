@@ -12,7 +12,8 @@ import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { MeshConfig } from '../mesh/config.ts';
-import { loadMesh } from '../mesh/load.ts';
+import { issueMesh } from '../mesh/issue.ts';
+import { loadMesh, type Mesh } from '../mesh/load.ts';
 import { storePart } from '../mesh/parts.ts';
 import { createStoreClient } from '../store/client.ts';
 import { accountFor, type Account } from './account.ts';
@@ -30,6 +31,8 @@ const SERVICE = fileURLToPath(new URL('./shop/service.ts', import.meta.url));
 /** Enough to see a live mesh, little enough to leave a laptop alone. */
 const GENTLE_RATE_PER_S = 5;
 const COLLECTOR_AWAY_MS = 2_000;
+/** A demo that stays up longer than a day needs `azimuth ca issue` on its mesh file. */
+const CERTIFICATE_HOURS = 24;
 /** Reading it costs some milliseconds for each process. */
 const MEMORY_EVERY_MS = 3_000;
 
@@ -64,8 +67,10 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     const shop = await shopMesh(options.topology, options.freePorts, own ? 'own' : options.brokers);
     for (const line of shop.moved) progress.step('ports', line);
     writeFileSync(workspace.meshFile, shop.text);
-    config = loadMesh(workspace.meshFile).config;
+    const mesh = loadMesh(workspace.meshFile);
+    config = mesh.config;
     progress.step('mesh', `${workspace.meshFile}: ${summary(config)}`);
+    progress.step('ca', await issueText(mesh));
     const stage: Stage = { options, workspace, config, processes, progress, stopped };
     const kafka = own ? kafkaOrAdvice(shop.kafkaPort) : undefined;
     stopKafka = () =>
@@ -85,6 +90,18 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     await stopKafka?.();
     workspace.release();
   }
+}
+
+/** Makes an authority of this demo alone, and the certificates of its proxies. */
+async function issueText(mesh: Mesh): Promise<string> {
+  const { certificates, trustDomain } = await issueMesh(mesh, {
+    dir: undefined,
+    hours: CERTIFICATE_HOURS,
+    newAuthority: true,
+    dropOld: true,
+    settled: () => Promise.resolve(),
+  });
+  return `${certificates.length} certificates of ${trustDomain}: proxies speak mutual TLS`;
 }
 
 /** Aborts at the first Ctrl-C or SIGTERM; a second one ends at once, children included. */

@@ -48,6 +48,8 @@ export async function openWorkspace(folder: string, data: string | undefined): P
       'kafka.Kafka',
     ]);
     if (data === undefined) rmSync(dataFolder, { recursive: true, force: true });
+    // Certificates of a demo before, and its authority: each has its own.
+    rmSync(join(folder, 'certs'), { recursive: true, force: true });
     rmSync(logsFolder, { recursive: true, force: true });
     mkdirSync(dataFolder, { recursive: true });
     mkdirSync(logsFolder, { recursive: true });

@@ -185,6 +185,97 @@ const workers = z
   .default(1)
   .describe('Processes that share the connections of its listeners; each needs a core.');
 
+/** TLS for clients outside the mesh. */
+const edgeTls = z
+  .strictObject({
+    certificates: z
+      .array(
+        z.strictObject({
+          // Empty: the certificate for whoever names no other.
+          hosts: z
+            .array(
+              z
+                .string()
+                .regex(
+                  /^(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$/,
+                  'is not a host name (lower case; "*." in front stands for one label)',
+                ),
+            )
+            .default([])
+            .describe('Names by which clients ask for it (SNI).'),
+          cert: file,
+          key: file,
+        }),
+      )
+      .min(1, 'names no certificate (give it cert and key)')
+      .describe('The first is also for clients that name no host, or an unknown one.'),
+    // Left out: no client certificate is asked for.
+    client_ca: file.optional().describe('Authorities whose client certificates are believed.'),
+    // Whoever names authorities means it.
+    client_certificate: z
+      .enum(['optional', 'required'])
+      .optional()
+      .describe('With client_ca; default required.'),
+    // 1.2: what browsers and libraries of the last ten years speak; 1.3 between proxies, always.
+    min_version: z.enum(['1.2', '1.3']).default('1.2'),
+  })
+  .refine((tls) => tls.client_certificate === undefined || tls.client_ca !== undefined, {
+    message: 'has no client_ca (name the authorities of the clients)',
+    path: ['client_certificate'],
+  });
+
+/** Where requests from outside come in. */
+const edgeListen = {
+  host: hostName.default(LOOPBACK),
+  port: port.default(DEFAULT_PORTS.gateway),
+  // Left out: plain HTTP, as behind a load balancer that ends TLS.
+  tls: edgeTls.optional().describe('TLS for clients outside.'),
+  // 0: whoever connects is the client. Envoy's default, and the only one that cannot be lied to.
+  trusted_hops: z
+    .int('is not a whole number (write how many proxies of yours stand in front)')
+    .min(0, 'is less than 0 (write 0 or more)')
+    .max(16, 'is more than 16 (write 16 or less)')
+    .default(0)
+    .describe('Proxies of yours in front of it, whose X-Forwarded-* are believed.'),
+};
+
+/** Certificates by which the proxies of the mesh know each other. */
+const identityConfig = z.strictObject({
+  // Strict: whoever writes this block wants it; the others are steps of a change without a gap.
+  mode: z
+    .enum(['off', 'accept', 'permissive', 'strict'])
+    .default('strict')
+    .describe(
+      'off: plain HTTP. accept: listeners take TLS and plain, calls are plain. permissive: ' +
+        'listeners take both, calls are TLS. strict: TLS only.',
+    ),
+  trust_domain: z
+    .string()
+    .regex(
+      /^[a-z0-9]([a-z0-9._-]{0,253}[a-z0-9])?$/,
+      'is not a trust domain (lower-case letters, digits, ".", "-" and "_", as "shop.example")',
+    )
+    .describe('Of the SPIFFE ids: spiffe://TRUST_DOMAIN/ns/NAMESPACE/sa/NAME.'),
+  dir: text.describe(
+    'Folder of the certificates, one folder in it for each proxy, as `azimuth ca issue` makes it; ' +
+      'relative to the folder of the mesh file.',
+  ),
+});
+
+/** Who may call: names of workloads and gateways, or SPIFFE ids. */
+const allow = z
+  .array(
+    z
+      .string()
+      .regex(
+        /^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?|spiffe:\/\/[a-z0-9._-]+\/([A-Za-z0-9._/-]*\*?))$/,
+        'is neither a name nor a SPIFFE id (write "web-bff" or "spiffe://shop.example/ns/shop/*")',
+      ),
+  )
+  .min(1, 'allows nobody (name a caller, or leave the key out to allow everybody)')
+  .optional()
+  .describe('Callers by identity; left out: every proxy of the mesh.');
+
 const telemetry = z
   .strictObject({
     // Works with nothing installed; Kafka where a stack has it.
@@ -382,7 +473,7 @@ const gateway = z.strictObject({
   name,
   ...identity,
   machine,
-  listen: endpoint(DEFAULT_PORTS.gateway),
+  listen: z.strictObject(edgeListen).prefault({}),
   admin: endpoint(DEFAULT_PORTS.admin),
   workers,
   functions: listenerFunctions.optional(),
@@ -400,6 +491,7 @@ const workload = z.strictObject({
   connect_timeout_ms: connectTimeoutMs,
   ...clusterKeys,
   replicas,
+  allow,
   // Only names for http.route: a path that matches none is carried all the same, as "/*".
   routes: z
     .array(
@@ -408,6 +500,7 @@ const workload = z.strictObject({
         response_timeout_ms: responseTimeoutMs,
         ...routePolicyKeys,
         upgrades,
+        allow: allow.describe('As allow of the workload, which it replaces for this route.'),
         functions: workloadFunctions.optional(),
       }),
     )
@@ -430,9 +523,8 @@ const inbound = z.strictObject({
 
 /** The gateway's functions at a BFF's own sidecar. Its routes have one target, the BFF. */
 const ingress = z.strictObject({
-  host: hostName.default(LOOPBACK),
-  // The port that a gateway would have: it stands where the gateway stood.
-  port: port.default(DEFAULT_PORTS.gateway),
+  // Host and port that a gateway would have: it stands where the gateway stood.
+  ...edgeListen,
   functions: listenerFunctions.optional(),
   routes: z
     .array(z.strictObject(edgeRoute))
@@ -494,6 +586,8 @@ const meshConfigSchema = z.strictObject({
   store,
   collector,
   analytics: endpoint(DEFAULT_PORTS.analytics),
+  // Left out: off. Certificates have to be made first.
+  identity: identityConfig.optional().describe('Certificates of the proxies: docs/IDENTITY.md.'),
   gateways: z.array(gateway).default([]),
   workloads: z.array(workload).default([]),
   sidecars: z.array(sidecar).default([]),

@@ -42,6 +42,49 @@ export interface Endpoint {
   readonly port: number;
 }
 
+/** A certificate of a listener, with its key: paths of PEM files. */
+export interface CertificatePart {
+  /** Names by which clients ask for it (SNI), lower case, `*.` for one label; empty: any other. */
+  readonly server_names: readonly string[];
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** TLS that a listener ends. */
+export interface ListenerTlsPart {
+  /**
+   * `mesh`: clients are proxies, and who they are stands in their certificate. `edge`: clients are
+   * outside, whatever their certificate says.
+   */
+  readonly clients: 'mesh' | 'edge';
+  /** At least one; the first also serves clients that name none of the names. */
+  readonly certificates: readonly CertificatePart[];
+  /** Authorities of client certificates; absent: none is asked for. */
+  readonly client_ca?: string | undefined;
+  readonly client_certificate: 'none' | 'optional' | 'required';
+  readonly min_version: 'TLSv1.2' | 'TLSv1.3';
+  /** Plain HTTP is served too. */
+  readonly plain: boolean;
+}
+
+/** TLS to the endpoints of a cluster in the mesh: our certificate, and whose theirs must be. */
+export interface ClusterTlsPart {
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+  /** SPIFFE id that the certificate of the other side must hold. */
+  readonly id: string;
+}
+
+/** Who the callers of a mesh listener can be. */
+export interface IdentityPart {
+  readonly trust_domain: string;
+  /** Workloads and gateways of the mesh by SPIFFE id. */
+  readonly peers: Readonly<Record<string, { readonly name: string; readonly role: PeerRole }>>;
+  /** Calls go over TLS; false: as before, with the `azimuth-peer` header. */
+  readonly calls: boolean;
+}
+
 export interface Cluster {
   /** The target workload's name, or the name of an external. */
   readonly name: string;
@@ -60,6 +103,8 @@ export interface Cluster {
   readonly health_check?: HealthCheckPart;
   /** Names of endpoints stand for all their addresses, looked up so often; absent: for the first. */
   readonly dns_refresh_ms?: number;
+  /** Present: connections are TLS, between proxies that prove who they are. */
+  readonly tls?: ClusterTlsPart | undefined;
 }
 
 export interface Route extends RouteMatch {
@@ -80,6 +125,8 @@ export interface Route extends RouteMatch {
    * application straight away, so that the one pass is the BFF's inbound hop.
    */
   readonly inbound_of?: WorkloadIdentity;
+  /** SPIFFE ids of callers that it takes, `*` at the end for any rest; absent: every caller. */
+  readonly allow?: readonly string[] | undefined;
   /** What is done for it beside carrying; absent: nothing. */
   readonly functions?: FunctionsPart | undefined;
 }
@@ -124,6 +171,10 @@ export interface Listener {
   readonly workload: WorkloadIdentity;
   /** In the order of the mesh file; which one gets a request says route-order.ts. */
   readonly routes: readonly Route[];
+  /** Absent: plain HTTP. */
+  readonly tls?: ListenerTlsPart | undefined;
+  /** Proxies in front of an ingress listener whose `x-forwarded-*` are believed; absent: 0. */
+  readonly trusted_hops?: number | undefined;
 }
 
 export type Compression = 'none' | 'gzip' | 'zstd';
@@ -190,6 +241,10 @@ export interface ProxyPart {
   readonly admin: Endpoint;
   readonly telemetry: TelemetryPart;
   readonly limits: LimitsPart;
+  /** Absent: callers in the mesh are known by configuration only. */
+  readonly identity?: IdentityPart | undefined;
+  /** Content of the PEM files that the listeners name, by path: proxy/identity/files.ts. */
+  readonly files?: Readonly<Record<string, string>> | undefined;
 }
 
 export interface StorePart {

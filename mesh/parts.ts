@@ -18,7 +18,9 @@ import type { Mesh } from './load.ts';
 import type {
   Cluster,
   Endpoint,
+  IdentityPart,
   Listener,
+  ListenerTlsPart,
   ProxyPart,
   Route,
   StorePart,
@@ -26,6 +28,7 @@ import type {
   WeightedCluster,
   WorkloadIdentity,
 } from './part.ts';
+import { identityFiles, spiffeId } from './identity.ts';
 import { policyOf, type clusterKeys } from './resilience.ts';
 import { CATCH_ALL, parseTemplate } from './route-template.ts';
 
@@ -141,11 +144,98 @@ export function proxyPart(mesh: Mesh, name: string, role?: 'gateway' | 'sidecar'
     // The first configuration of this process; a reload counts on from here.
     generation: 1,
     workers: owner.workers,
-    listeners:
+    listeners: identified(
+      mesh,
+      name,
       gateway === undefined ? sidecarListeners(mesh, sidecar!) : [gatewayListener(mesh, gateway)],
+    ),
     admin: owner.admin,
     telemetry: telemetryPart(mesh),
     limits: config.limits,
+    ...identityPart(config),
+  };
+}
+
+/** The same for everybody in the mesh: who the others are. */
+function identityPart(config: MeshConfig): { identity: IdentityPart } | undefined {
+  const { identity } = config;
+  if (identity === undefined || identity.mode === 'off') return undefined;
+  const everybody = [
+    ...config.gateways.map((gateway) => identityOf(gateway, 'gateway')),
+    ...config.workloads.map((workload) => workloadIdentity(config, workload)),
+  ];
+  return {
+    identity: {
+      trust_domain: identity.trust_domain,
+      peers: Object.fromEntries(
+        everybody.map((one) => [
+          spiffeId(identity.trust_domain, one),
+          { name: one.name, role: one.role },
+        ]),
+      ),
+      calls: identity.mode !== 'accept',
+    },
+  };
+}
+
+/** Adds what the proxy called `proxy` needs to be known, and to know: certificates, expected ids. */
+function identified(mesh: Mesh, proxy: string, listeners: readonly Listener[]): Listener[] {
+  const { identity } = mesh.config;
+  if (identity === undefined || identity.mode === 'off') return [...listeners];
+  const { sidecars, workloads } = mesh.config;
+  const dir = pathFrom(mesh, identity.dir);
+  // A gateway with a sidecar of its own calls nobody else, on the same machine: as a workload does.
+  const attached = sidecars.some((s) => s.serves.some((v) => v.gateway === proxy));
+  return listeners.map((listener): Listener => {
+    const { bundle, cert, key } = identityFiles(dir, proxy, listener.workload.name);
+    const secured = (cluster: Cluster): Cluster => {
+      if (identity.mode === 'accept' || !cluster.meshed || attached) return cluster;
+      const called = workloads.find((workload) => workload.name === cluster.name)!;
+      const id = spiffeId(identity.trust_domain, called);
+      return { ...cluster, tls: { ca: bundle, cert, key, id } };
+    };
+    const tls: ListenerTlsPart = {
+      clients: 'mesh',
+      certificates: [{ server_names: [], cert, key }],
+      client_ca: bundle,
+      client_certificate: identity.mode === 'strict' ? 'required' : 'optional',
+      min_version: 'TLSv1.3',
+      plain: identity.mode !== 'strict',
+    };
+    return {
+      ...listener,
+      ...(listener.side === 'inbound' ? { tls } : {}),
+      routes: listener.routes.map(({ split, ...route }) => ({
+        ...route,
+        cluster: secured(route.cluster),
+        ...(split === undefined
+          ? {}
+          : { split: split.map((one) => ({ ...one, cluster: secured(one.cluster) })) }),
+      })),
+    };
+  });
+}
+
+/** TLS of a listener for the outside. */
+function edgeTls(
+  mesh: Mesh,
+  tls: GatewayConfig['listen']['tls'],
+): { tls: ListenerTlsPart | undefined } {
+  if (tls === undefined) return { tls };
+  const { certificates, client_ca: clientCa, client_certificate: wanted } = tls;
+  return {
+    tls: {
+      clients: 'edge',
+      certificates: certificates.map(({ hosts, cert, key }) => ({
+        server_names: hosts,
+        cert: pathFrom(mesh, cert),
+        key: pathFrom(mesh, key),
+      })),
+      client_ca: clientCa === undefined ? undefined : pathFrom(mesh, clientCa),
+      client_certificate: clientCa === undefined ? 'none' : (wanted ?? 'required'),
+      min_version: tls.min_version === '1.3' ? 'TLSv1.3' : 'TLSv1.2',
+      plain: false,
+    },
   };
 }
 
@@ -157,6 +247,7 @@ function gatewayListener(mesh: Mesh, gateway: GatewayConfig): Listener {
     name: `${gateway.name}-ingress`,
     side: 'ingress',
     ...gateway.listen,
+    ...edgeTls(mesh, gateway.listen.tls),
     // The outside vouches for nobody.
     mesh_only: false,
     workload: identityOf(gateway, 'gateway'),
@@ -254,12 +345,13 @@ function gatewayOutbound(
       const isHere = bff !== undefined && sidecar.serves.some((v) => v.workload === bff.name);
       const cluster = isHere ? applicationOf(config, bff) : clusterCalled(config, service);
       const rewrite = edgeFunctions(mesh, gateway, route)?.rewrite;
-      return edgeRoute(
+      const reachedBy = edgeRoute(
         route,
         [{ cluster, weight: 1 }],
         rewrite === undefined ? undefined : { rewrite },
         isHere ? workloadIdentity(config, bff) : undefined,
       );
+      return isHere ? { ...reachedBy, ...allowPart(config, bff.allow) } : reachedBy;
     }),
   };
 }
@@ -278,7 +370,7 @@ function workloadListeners(mesh: Mesh, served: ServedConfig & { workload: string
       port: served.inbound.port,
       mesh_only: served.inbound.mesh_only,
       workload: identity,
-      routes: workloadRoutes(workload, [], application, mesh),
+      routes: workloadRoutes(config, workload, [], application, mesh),
     },
     {
       name: `${workload.name}-outbound`,
@@ -288,7 +380,7 @@ function workloadListeners(mesh: Mesh, served: ServedConfig & { workload: string
       workload: identity,
       routes: [
         ...config.workloads.flatMap((called) =>
-          workloadRoutes(called, [called.name], clusterCalled(config, called.name)),
+          workloadRoutes(config, called, [called.name], clusterCalled(config, called.name)),
         ),
         ...config.externals.map((external) => externalRoute(config, external)),
       ],
@@ -298,6 +390,7 @@ function workloadListeners(mesh: Mesh, served: ServedConfig & { workload: string
   return [
     {
       ...ingress,
+      ...edgeTls(mesh, ingress.tls),
       name: `${workload.name}-ingress`,
       side: 'ingress',
       mesh_only: false,
@@ -337,17 +430,37 @@ function applicationOf(config: MeshConfig, workload: WorkloadConfig): Cluster {
   };
 }
 
+/** Names of callers as SPIFFE ids. */
+function allowPart(
+  config: MeshConfig,
+  allow: readonly string[] | undefined,
+): { allow?: readonly string[] } {
+  const { identity } = config;
+  if (allow === undefined || identity === undefined) return {};
+  return {
+    allow: allow.map((caller) => {
+      if (caller.startsWith('spiffe:')) return caller;
+      const known = [...config.gateways, ...config.workloads].find((one) => one.name === caller)!;
+      return spiffeId(identity.trust_domain, known);
+    }),
+  };
+}
+
 /**
  * Templates only name: a path that matches none of them is carried as the catch-all. What they say
  * about failures is for those who call: the workload's own sidecar passes on what the application
- * says. `performing`: the mesh, at that sidecar, which alone performs the functions of its routes.
+ * says. `performing`: the mesh, at that sidecar, which alone performs the functions of its routes
+ * and decides who may call.
  */
 function workloadRoutes(
+  config: MeshConfig,
   workload: WorkloadConfig,
   hosts: readonly string[],
   cluster: Cluster,
   performing?: Mesh,
 ): Route[] {
+  const allowOf = (allow: readonly string[] | undefined): { allow?: readonly string[] } =>
+    performing === undefined ? {} : allowPart(config, allow);
   const named = workload.routes.map((route, index): Route => {
     const scope = `route ${index} ${route.path}`;
     const functions =
@@ -367,6 +480,7 @@ function workloadRoutes(
       upgrades: route.upgrades,
       ...(hosts.length === 0 ? {} : policy(route)),
       ...(functions === undefined ? {} : { functions }),
+      ...allowOf(route.allow ?? workload.allow),
     };
   });
   const catchAll: Route = {
@@ -377,6 +491,7 @@ function workloadRoutes(
     // Envoy's route timeout, as the default of the mesh file.
     response_timeout_ms: 15_000,
     upgrades: [],
+    ...allowOf(workload.allow),
   };
   const covered = workload.routes.some(
     (r) => r.path === CATCH_ALL && r.methods.length + r.headers.length + r.query.length === 0,

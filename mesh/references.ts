@@ -6,6 +6,7 @@
 import { DEFAULT_PORTS } from '../runtime/ports.ts';
 import { FILE_FORMAT } from './config.ts';
 import { functionFaults } from './function-faults.ts';
+import { identityFaults } from './identity-references.ts';
 import { limitContradictions } from './limits.ts';
 import { group, isRaw, list, strings, text, type Item } from './raw.ts';
 import { compareRoutes, hostRank, type FieldMatch, type RouteMatch } from './route-order.ts';
@@ -26,6 +27,7 @@ export function referenceFaults(source: Source): Fault[] {
     ...hostFaults(top, source),
     ...portFaults(top, source),
     ...limitFaults(top, source),
+    ...identityFaults(top, source),
   ];
 }
 

@@ -11,6 +11,7 @@ import { ATTEMPT_BITS, T } from '../telemetry/hop-record.ts';
 import type { ProcessLoad } from './admission.ts';
 import { outcomeOf } from './attempt-outcome.ts';
 import { Backlog } from './backlog.ts';
+import { waitingBytes } from './codec/output.ts';
 import type { HopMeter } from './hop-meter.ts';
 import type { CompiledRoute } from './listener-context.ts';
 import type { UpstreamConnection, UpstreamUser } from './upstream.ts';
@@ -95,7 +96,7 @@ export class Attempts {
   /** Bytes were sent: what of them waits counts in the load of the process. */
   sent(): void {
     const socket = this.upstream?.socket;
-    if (socket !== undefined && socket.writableLength > 0) this.#backlog.watch(socket);
+    if (socket !== undefined && waitingBytes(socket) > 0) this.#backlog.watch(socket);
   }
 
   /** The connection of the open attempt stands, or is given up. Safe to call twice. */

@@ -1,7 +1,8 @@
 /**
  * A cluster at run time: its endpoints with a pool of idle connections each, among which a balancer
- * chooses where there are several, and the count of requests in flight. Connections are taken last in, first out, so that a pool shrinks to
- * what is needed and the youngest connection, the least likely to be closing, is used first.
+ * chooses where there are several, and the count of requests in flight. Connections are taken last
+ * in, first out, so that a pool shrinks to what is needed and the youngest connection, the least
+ * likely to be closing, is used first.
  */
 import type { Cluster, Endpoint } from '../mesh/part.ts';
 import { DEFAULT_OUTLIERS, DEFAULT_RETRY_BUDGET } from '../mesh/resilience.ts';
@@ -10,6 +11,7 @@ import { Balancer, EndpointLoad, stateOf, type AttemptOutcome, type Balanced } f
 import type { Deadlines } from './deadlines.ts';
 import { DnsEndpoints } from './dns-endpoints.ts';
 import { HealthChecks } from './health-checks.ts';
+import type { Credentials } from './identity/credentials.ts';
 import type { Limits } from './limits.ts';
 import { RetryBudget } from './retry-budget.ts';
 import { UpstreamConnection, type Pool } from './upstream.ts';
@@ -68,7 +70,14 @@ export class ClusterRuntime {
   /** Requests in flight whose connection is not established. */
   #pending = 0;
 
-  constructor(cluster: Cluster, limits: Limits, deadlines: Deadlines, timers: Timers) {
+  constructor(
+    cluster: Cluster,
+    limits: Limits,
+    deadlines: Deadlines,
+    timers: Timers,
+    credentials: Credentials,
+  ) {
+    const { name, tls } = cluster;
     this.cluster = cluster;
     const { percent, min_per_s } = cluster.retry_budget ?? DEFAULT_RETRY_BUDGET;
     this.retryBudget = new RetryBudget(percent, min_per_s);
@@ -80,6 +89,8 @@ export class ClusterRuntime {
       idleMax: limits.poolPerEndpoint,
       idleTimeoutMs: limits.upstreamIdleTimeoutMs,
       deadlines,
+      tls: tls === undefined ? undefined : () => credentials.ofCluster(name, tls),
+      epoch: 0,
       counters: { open: 0, connecting: 0, connects: 0, connectFailures: 0, attempts: 0 },
       load: new EndpointLoad(),
     });
@@ -204,6 +215,14 @@ export class ClusterRuntime {
   /** True when what becomes of attempts matters. */
   get isBalanced(): boolean {
     return this.#balancer !== undefined;
+  }
+
+  /** Certificates changed: connections made by the old ones end with the request they carry. */
+  renew(): void {
+    for (const pool of this.#pools) {
+      pool.epoch++;
+      for (const connection of pool.idle.splice(0)) connection.release(false);
+    }
   }
 
   /** Ends idle connections, and each busy one with its request: the cluster is not used again. */

@@ -21,6 +21,8 @@ import { createExportQueue, type ExportQueue } from '../transport/export-queue.t
 import { Spool } from '../transport/spool/spool.ts';
 import { CounterFile } from './counter-file.ts';
 import { Deadlines } from './deadlines.ts';
+import { plainArrival, type Arrival } from './identity/arrival.ts';
+import { Credentials } from './identity/credentials.ts';
 import { DownstreamConnection } from './downstream.ts';
 import { EndedBoots } from './ended-boots.ts';
 import { CORE_FUNCTIONS } from './exchange.ts';
@@ -29,6 +31,8 @@ import { createLoad } from './limits-json.ts';
 import { limitsOf, type Limits } from './limits.ts';
 import { ListenerContext, type ProxyShared } from './listener-context.ts';
 import { Recorder } from './recorder.ts';
+import { RefusalLog } from './identity/refusal-log.ts';
+import { truncateAddress } from './request-rules.ts';
 
 /** Time that the last spans get to be acknowledged when the process stops. */
 const QUEUE_DRAIN_MS = 3_000;
@@ -75,6 +79,8 @@ export class DataPlane {
   readonly #spool: Spool | undefined;
   readonly recorder: Recorder;
   readonly #shared: ProxyShared;
+  readonly credentials: Credentials;
+  readonly #refusals: RefusalLog;
   readonly #listeners = new Map<string, OpenListener>();
   /** Removed by a reload, until their last connection is gone. */
   readonly #leaving = new Set<OpenListener>();
@@ -127,6 +133,8 @@ export class DataPlane {
       onLedger: (ledger) => this.#spool?.keepLedger(ledger),
       unrecorded: settings.unrecorded ?? false,
     });
+    this.credentials = new Credentials(part.files);
+    this.#refusals = new RefusalLog(log);
     this.#shared = {
       limits: this.limits,
       deadlines: this.deadlines,
@@ -137,6 +145,10 @@ export class DataPlane {
       pathMode: part.telemetry.path,
       generation: part.generation,
       functions: CORE_FUNCTIONS,
+      credentials: this.credentials,
+      identity: part.identity,
+      onRefusal: (listener, reason, detail, address) =>
+        this.#refusals.note({ listener, reason, detail, address: truncateAddress(address) }),
       onFault: (error) => {
         this.#faults++;
         this.#complain('fault on the data path, the request was ended', error);
@@ -171,8 +183,14 @@ export class DataPlane {
       socket.destroy();
       return;
     }
+    const { gate } = listener.context;
+    if (gate === undefined) this.#serve(listener, plainArrival(socket));
+    else gate.take(socket, (arrival) => this.#serve(listener, arrival));
+  }
+
+  #serve(listener: OpenListener, arrival: Arrival): void {
     const { context, connections } = listener;
-    const connection = new DownstreamConnection(socket, context, (closed) => {
+    const connection = new DownstreamConnection(arrival, context, (closed) => {
       connections.delete(closed);
       if (connections.size > 0) return;
       if (this.#leaving.delete(listener)) context.close();
@@ -189,6 +207,8 @@ export class DataPlane {
   apply(part: ProxyPart): void {
     this.part = part;
     this.#shared.generation = part.generation;
+    this.#shared.identity = part.identity;
+    const changedFiles = this.credentials.apply(part.files);
     const kept = new Set(part.listeners.map((listener) => listener.name));
     for (const [name, listener] of this.#listeners) {
       if (kept.has(name)) continue;
@@ -200,7 +220,13 @@ export class DataPlane {
     for (const listener of part.listeners) {
       const open = this.#listeners.get(listener.name);
       if (open === undefined) this.#open(listener);
-      else open.context.apply(listener);
+      else {
+        open.context.apply(listener, changedFiles);
+        // An authority may be gone, so whoever came by it comes again, to be judged anew.
+        if (changedFiles.has(listener.tls?.client_ca ?? '')) {
+          for (const connection of open.connections) connection.retire();
+        }
+      }
     }
   }
 
@@ -232,6 +258,7 @@ export class DataPlane {
     const all = [...this.#listeners.values(), ...this.#leaving];
     for (const listener of all) drain(listener);
     await this.#requestsFinished();
+    for (const { context } of all) context.gate?.close();
     for (const { connections } of all) for (const connection of connections) connection.cutOff();
     for (const { context } of all) context.close();
     this.deadlines.stop();

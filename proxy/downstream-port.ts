@@ -21,6 +21,11 @@ export type DeadlineFor =
 /** What the exchange needs of the connection it belongs to. */
 export interface Downstream {
   readonly socket: Socket;
+  readonly isTls: boolean;
+  /** SPIFFE id that the client proved; ''. */
+  readonly id: string;
+  /** Ends with the answer in hand: it was let in by certificates that no longer count. */
+  readonly retiring: boolean;
   /** Client address as text, and as it may be recorded. */
   readonly address: string;
   readonly truncatedAddress: string;
@@ -34,6 +39,8 @@ export interface Downstream {
   /** Stops and resumes reading of the request body. */
   pauseRequest(): void;
   resumeRequest(): void;
+  /** Ends so that the client cannot take what it got for complete. */
+  reset(): void;
   /** What was held of a request was read up to `next`; b[next, …) is not of it. */
   requestRead(b: Buffer, next: number): void;
   /** The hop is recorded; what becomes of the connection. */

@@ -15,6 +15,8 @@
  * direction ends by itself.
  */
 import type { Socket } from 'node:net';
+import { linesOfSocket } from './forwarded.ts';
+import type { Arrival } from './identity/arrival.ts';
 import { monotonicMs } from '../runtime/clock.ts';
 import { noteRead } from '../runtime/young-generation.ts';
 import { RESET, type Admitted } from './admission.ts';
@@ -37,6 +39,13 @@ export class DownstreamConnection implements Downstream, Deadlined {
   readonly address: string;
   readonly truncatedAddress: string;
   readonly forwardedLines: string;
+  readonly isTls: boolean;
+  readonly id: string;
+  retiring = false;
+  /** The TCP socket, which TLS cannot reset. */
+  readonly #raw: Socket;
+  /** Who came is not let in: the answer to its first request. */
+  readonly #refusal: Failure | undefined;
   readonly #context: ListenerContext;
   readonly #exchange: Exchange;
   readonly #admitted: Admitted;
@@ -55,18 +64,21 @@ export class DownstreamConnection implements Downstream, Deadlined {
   #tunnel: DownstreamUser | undefined;
 
   constructor(
-    socket: Socket,
+    arrival: Arrival,
     context: ListenerContext,
     onClosed: (connection: DownstreamConnection) => void,
   ) {
+    const { socket, raw, isTls, id, refusal } = arrival;
     this.socket = socket;
+    this.#raw = raw;
+    this.isTls = isTls;
+    this.id = id;
+    this.#refusal = refusal;
     this.#context = context;
     this.#onClosed = onClosed;
     this.address = socket.remoteAddress ?? '';
     this.truncatedAddress = context.isEdge ? truncateAddress(this.address) : '';
-    this.forwardedLines = context.isEdge
-      ? `x-forwarded-for: ${this.address.replace(/^::ffff:/, '')}\r\nx-forwarded-proto: http\r\n`
-      : '';
+    this.forwardedLines = context.isEdge ? linesOfSocket(this.address, isTls) : '';
     this.#exchange = new Exchange(this, context);
     const { deadlines, limits, load } = context.shared;
     this.#backlog = new Backlog(load);
@@ -74,7 +86,7 @@ export class DownstreamConnection implements Downstream, Deadlined {
     deadlines.add(this);
     // A client that connects and says nothing is as slow as one that sends half a head.
     this.#headTimeoutMs =
-      this.#admitted === undefined ? limits.headTimeoutMs : limits.lingerTimeoutMs;
+      (this.#admitted ?? refusal) === undefined ? limits.headTimeoutMs : limits.lingerTimeoutMs;
     this.setDeadline('head', this.#headTimeoutMs);
     socket.on('data', (bytes: Buffer) => this.#take(bytes));
     socket.on('drain', () => {
@@ -85,7 +97,7 @@ export class DownstreamConnection implements Downstream, Deadlined {
     // 'close' follows every error and does the work.
     socket.on('error', () => undefined);
     socket.on('close', () => this.#closed());
-    if (this.#admitted === RESET) socket.resetAndDestroy();
+    if (this.#admitted === RESET) this.reset();
   }
 
   setDeadline(kind: DeadlineFor, ms: number): void {
@@ -123,6 +135,13 @@ export class DownstreamConnection implements Downstream, Deadlined {
     if (this.#phase === 'head' && !this.#exchange.active) this.#idle();
   }
 
+  /** The certificates by which it was let in no longer count. */
+  retire(): void {
+    if (!this.isTls) return;
+    this.retiring = true;
+    if (this.#phase === 'head' && !this.#exchange.active) this.#idle();
+  }
+
   /** The process does not wait any longer. */
   cutOff(): void {
     this.#exchange.fail('shutdown');
@@ -151,8 +170,12 @@ export class DownstreamConnection implements Downstream, Deadlined {
     else {
       this.#phase = 'linger';
       // A reset: with a plain end, a body without length would look complete.
-      this.socket.resetAndDestroy();
+      this.reset();
     }
+  }
+
+  reset(): void {
+    this.#raw.resetAndDestroy();
   }
 
   #idle(): void {
@@ -160,7 +183,7 @@ export class DownstreamConnection implements Downstream, Deadlined {
     const { clientIdleTimeoutMs, crowdedIdleTimeoutMs, drainIdleTimeoutMs } = shared.limits;
     let idleMs = clientIdleTimeoutMs;
     if (admission.isCrowded) idleMs = Math.min(idleMs, crowdedIdleTimeoutMs);
-    this.setDeadline('idle', draining ? drainIdleTimeoutMs : idleMs);
+    this.setDeadline('idle', draining || this.retiring ? drainIdleTimeoutMs : idleMs);
   }
 
   /** Goes on with a pipelined request, if one waits. */
@@ -278,6 +301,10 @@ export class DownstreamConnection implements Downstream, Deadlined {
     }
     if (this.#admitted !== undefined) {
       if (this.#admitted !== RESET) this.#refuse(this.#admitted, b, start, nowMs);
+      return;
+    }
+    if (this.#refusal !== undefined) {
+      this.#refuse(this.#refusal, b, start, nowMs);
       return;
     }
     this.#phase = 'body';

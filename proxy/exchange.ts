@@ -21,21 +21,24 @@ import { FUNCTIONS, RESPONSE_FLAGS, T } from '../telemetry/hop-record.ts';
 import type { RecordedShape } from './recorder.ts';
 import { Attempts } from './attempts.ts';
 import { BODY_NONE, parsed } from './codec/fields.ts';
-import { writeText, writtenBytes } from './codec/output.ts';
+import { waitingBytes, writeText, writtenBytes } from './codec/output.ts';
 import { HopMeter } from './hop-meter.ts';
 import type { Downstream, Outcome } from './downstream-port.ts';
 import { FilterRun, type FilterOwner, type HeldHead } from './filters/filter-run.ts';
 import { HopTimers } from './hop-timers.ts';
 import type { CompiledRoute, ListenerContext } from './listener-context.ts';
 import { RequestBody, TOO_LARGE } from './request-body.ts';
-import { isSafe } from './request-rules.ts';
+import { forwarded, readForwarded } from './forwarded.ts';
+import { isSafe, truncateAddress } from './request-rules.ts';
 import {
   allowLine,
   emptyAnswer,
   errorTypeOfStatus,
   FAILURES,
+  failureOfConnect,
   isOfLimit,
   ownAnswer,
+  refusalLine,
   type Failure,
   type FailureName,
 } from './rescue.ts';
@@ -46,6 +49,7 @@ import { RoutedRequest } from './routed-request.ts';
 import { Tunnel } from './tunnel.ts';
 import type { UpstreamUser } from './upstream.ts';
 import {
+  asked,
   askedLeftMs,
   readTrace,
   upstreamHead,
@@ -90,6 +94,10 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
   #flushing = false;
   #closeAfter = false;
   #lateAtStartMs = 0;
+  /** Address of the client: of the socket, or as trusted proxies in front of it say. */
+  clientAddress = '';
+  /** The same as it may be recorded. */
+  #client = '';
 
   constructor(down: Downstream, context: ListenerContext) {
     this.#down = down;
@@ -97,7 +105,7 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
     this.downstream = down.socket;
     this.stripResponse = context.stripResponse;
     this.isEdge = context.isEdge;
-    this.request = new RoutedRequest(context);
+    this.request = new RoutedRequest(context, down.isTls, down.id);
     this.#relay = new ResponseRelay(this);
     this.#attempts = new Attempts(this, this.#meter, context.shared.load);
     const { limits } = context.shared;
@@ -120,6 +128,8 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
     this.#downstreamBlocked = false;
     this.#flushing = false;
     this.#closeAfter = false;
+    this.clientAddress = this.#down.address;
+    this.#client = this.#down.truncatedAddress;
     this.filters = undefined;
     this.#lateAtStartMs = shared.deadlines.lateTotalMs;
     this.#body.reset();
@@ -149,11 +159,12 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
     this.#meter.waitEnd(nowMs);
     const head = b.toString('latin1', s, e);
     record.bytesIn += e - s;
-    this.#closeAfter = parsed.close || context.draining;
+    this.#closeAfter = parsed.close || context.draining || this.#down.retiring;
     const { bodyKind, bodyBytes } = parsed;
     this.#body.start(bodyKind, bodyBytes, undefined);
     if (this.#body.done) record.timesMs[T.requestLast] = nowMs;
     const verdict = request.judge(b, head, s, record);
+    if (context.trustedHops > 0) this.#readClient(b);
     if (verdict === 'answer_options') {
       return this.#answerEmpty(allowLine(request.allowedMethods()), e);
     }
@@ -210,8 +221,11 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
       this.#closeAfter = true;
     }
     const allow = failure.status === 405 ? this.request.allowedMethods() : [];
-    const lines = this.filters?.ownLines ?? '';
-    this.#answer(ownAnswer(failure, this.request.isHead, this.#closeAfter, allow, lines), nowMs);
+    const { isHead } = this.request;
+    // What leaves the mesh says nothing of identities in it.
+    const marks = this.isEdge ? '' : refusalLine(failure);
+    const lines = marks + (this.filters?.ownLines ?? '');
+    this.#answer(ownAnswer(failure, isHead, this.#closeAfter, allow, lines), nowMs);
   }
 
   /** The open attempt failed: the request goes once more, or the hop ends by that failure. */
@@ -288,7 +302,7 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
     if (upstream === undefined) return;
     if (errorCode === '' && this.#relay.endOfConnection()) return;
     const name = errorCode === 'ECONNRESET' ? 'upstream_reset' : 'upstream_closed';
-    if (!upstream.connected) this.attemptFails('upstream_connect_failed');
+    if (!upstream.connected) this.attemptFails(failureOfConnect(errorCode));
     else if (this.#attempts.mayGoAgain) {
       this.#relay.start();
       this.#meter.endsBy(name);
@@ -334,7 +348,7 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
 
   sentDownstream(bytes: number, taken: boolean): void {
     this.#record.bytesOut += bytes;
-    if (this.downstream.writableLength > 0) this.#down.answerWaits();
+    if (waitingBytes(this.downstream) > 0) this.#down.answerWaits();
     if (taken || this.#downstreamBlocked) return;
     this.#downstreamBlocked = true;
     this.#attempts.upstream?.socket.pause();
@@ -374,6 +388,13 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
     if (this.#context.draining) tunnel.drain();
   }
 
+  refusedBySidecar(): boolean {
+    if (this.request.route?.cluster.tls === undefined) return false;
+    // Between two proxies, so it is no answer to the client, who may be welcome.
+    this.fail('upstream_identity_refused');
+    return true;
+  }
+
   responseInvalid(): void {
     this.fail('upstream_protocol_error');
   }
@@ -402,6 +423,14 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
 
   // ---- request side
 
+  /** Who the client is where proxies of ours stand between it and the socket. */
+  #readClient(b: Buffer): void {
+    const { address, isTls } = this.#down;
+    readForwarded(b, address, isTls, asked.host, this.#context.trustedHops);
+    this.clientAddress = forwarded.chain[0]!;
+    this.#client = truncateAddress(this.clientAddress);
+  }
+
   /** Sends the request just parsed on its way. Returns as `begin` does. */
   #carry(
     b: Buffer,
@@ -419,20 +448,10 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
     const record = this.#record;
     const route = request.route!;
     const { bodyKind, bodyBytes } = parsed;
-    const { forwardedLines } = this.#down;
+    // Filters may have held it, and another request may have been read meanwhile.
+    if (changes !== undefined && context.trustedHops > 0) this.#readClient(b);
     const leftMs = this.#timers?.leftMs(sinceMs) ?? -1;
-    writeUpstreamHead(
-      b,
-      head,
-      s,
-      context,
-      route,
-      record,
-      restarted,
-      forwardedLines,
-      leftMs,
-      changes,
-    );
+    writeUpstreamHead(b, head, s, context, route, record, restarted, this.#down, leftMs, changes);
     const { trailers } = upstreamHead;
     request.protocols = upstreamHead.protocols;
     if (trailers !== undefined) this.#body.start(bodyKind, bodyBytes, trailers);
@@ -554,7 +573,7 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
   /** Waits until the client took the answer, then records. */
   #flush(): void {
     const nowMs = monotonicMs();
-    if (this.downstream.writableLength === 0) {
+    if (waitingBytes(this.downstream) === 0) {
       this.#finish(nowMs, this.#closeAfter ? 'close' : 'keep');
       return;
     }
@@ -572,7 +591,7 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
 
   #answer(text: string, nowMs: number): void {
     writeText(this.downstream, text);
-    if (this.downstream.writableLength > 0) this.#down.answerWaits();
+    if (waitingBytes(this.downstream) > 0) this.#down.answerWaits();
     this.#record.timesMs[T.downstreamFirst] = nowMs;
     this.#record.bytesOut += writtenBytes;
     this.#flush();
@@ -602,7 +621,7 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
       record.streamClass = 'stream';
     }
     record.loopDelayMs = shared.deadlines.lateTotalMs - this.#lateAtStartMs;
-    record.clientAddress = this.#down.truncatedAddress;
+    record.clientAddress = this.#client;
     shared.recorder.inFlight--;
     const shape = this.request.shape(this.filters);
     shared.recorder.record(shape, record);

@@ -43,6 +43,8 @@ export interface LimitsJson {
     /** By `error.type`, and connections that were reset at once. */
     readonly refused: Readonly<Record<string, number>>;
     readonly garbage: number;
+    /** TLS handshakes completed, and seconds that they took together; absent without TLS. */
+    readonly tls?: { readonly handshakes: number; readonly handshakes_s: number };
   }[];
 }
 
@@ -62,9 +64,12 @@ export function limitsJson(
 }
 
 export const listenersJson = (contexts: readonly ListenerContext[]): LimitsJson['listeners'] =>
-  contexts.map(({ listener, admission, garbage }) => ({
+  contexts.map(({ listener, admission, garbage, gate }) => ({
     name: listener.name,
     connections: admission.connections,
     refused: Object.fromEntries(admission.refused),
     garbage,
+    ...(gate === undefined
+      ? {}
+      : { tls: { handshakes: gate.handshakes, handshakes_s: gate.handshakesMs / 1000 } }),
   }));

@@ -65,7 +65,10 @@ interface FixedLimits {
    * on its way, far below drainTimeoutMs.
    */
   readonly drainIdleTimeoutMs: number;
-  /** Distinct callers believed per mesh_only listener; their names are label values. */
+  /**
+   * Distinct callers believed per mesh_only listener, and by certificate beyond those of the mesh
+   * file; their names are label values.
+   */
   readonly peersPerListener: number;
   /** Distinct consumers named in the records of a listener; all others are `other` there. */
   readonly consumersPerListener: number;

@@ -4,10 +4,10 @@
  * configuration changes (`apply`), so that the next request on every open connection meets the new
  * routes, and a request in hand ends by the old.
  */
-import type { Listener, Route } from '../mesh/part.ts';
+import type { IdentityPart, Listener, ListenerTlsPart, Route } from '../mesh/part.ts';
 import type { Timers } from '../runtime/timers.ts';
 import type { Log } from '../runtime/log.ts';
-import type { HopShape } from '../telemetry/hop-record.ts';
+import { FUNCTIONS, type HopShape } from '../telemetry/hop-record.ts';
 import { PEER_HEADER } from '../telemetry/names.ts';
 import { Admission, type ProcessLoad } from './admission.ts';
 import { ClusterRuntime } from './cluster.ts';
@@ -17,6 +17,8 @@ import { roleOf } from './filters/order.ts';
 import { STRIP } from './codec/tables.ts';
 import type { Deadlines } from './deadlines.ts';
 import type { Limits } from './limits.ts';
+import type { Credentials } from './identity/credentials.ts';
+import { TlsGate } from './identity/tls-gate.ts';
 import { edgeClassOf, Peers, type Peer } from './peer.ts';
 import type { RecordedShape, Recorder } from './recorder.ts';
 import { RetryRules } from './retry-rules.ts';
@@ -49,6 +51,12 @@ export interface ProxyShared {
   generation: number;
   /** FUNCTIONS bits that this proxy performs on every request. */
   readonly functions: number;
+  /** Certificates of the process. */
+  readonly credentials: Credentials;
+  /** Who is who in the mesh; undefined while callers prove nothing. */
+  identity: IdentityPart | undefined;
+  /** Told of each client that was not let in. */
+  readonly onRefusal: (listener: string, reason: string, detail: string, address: string) => void;
   /** Set where own time cannot be measured exactly: see HopShape. */
   readonly ownBound?: 'upper_bound';
   /** Told of a fault of ours on the data path; counts and logs, never throws. */
@@ -62,6 +70,7 @@ const METHODS: ReadonlyMap<string, string> = new Map(
   ),
 );
 const OTHER_METHOD = '_OTHER';
+const TLS_BIT = 1 << FUNCTIONS.indexOf('tls');
 const OTHER_CONSUMER = 'other';
 
 export class ListenerContext {
@@ -74,7 +83,11 @@ export class ListenerContext {
   draining = false;
   /** Takes requests from outside the mesh: restarts traces, rewrites x-forwarded-*. */
   readonly isEdge: boolean;
+  /** Proxies in front whose `x-forwarded-*` are believed. */
+  trustedHops = 0;
   readonly admission: Admission;
+  /** Undefined: connections are plain HTTP. */
+  gate: TlsGate | undefined;
   readonly stripRequest: number;
   readonly stripResponse: number;
   /** Some route answers preflights. */
@@ -95,12 +108,15 @@ export class ListenerContext {
     this.stripRequest = STRIP.always | (this.isEdge ? STRIP.edgeRequest | STRIP.traceRestart : 0);
     this.stripResponse = STRIP.always | (this.isEdge ? STRIP.edgeResponse : 0);
     this.#filterState = new FilterState(shared.log, shared.timers);
-    this.apply(listener);
+    this.apply(listener, new Set());
   }
 
-  /** Takes a configuration. Clusters that did not change keep their connections and counts. */
-  apply(listener: Listener): void {
-    const { limits, deadlines, timers } = this.shared;
+  /**
+   * Takes a configuration. Clusters that did not change keep their connections and counts.
+   * `changedFiles`: paths of certificates that are others than before.
+   */
+  apply(listener: Listener, changedFiles: ReadonlySet<string>): void {
+    const { limits, deadlines, timers, credentials, identity } = this.shared;
     const before = new Map(
       this.clusters.map((runtime) => [JSON.stringify(runtime.cluster), runtime]),
     );
@@ -117,13 +133,13 @@ export class ListenerContext {
       const runtime =
         clusters.get(key) ??
         before.get(key) ??
-        new ClusterRuntime(route.cluster, limits, deadlines, timers);
+        new ClusterRuntime(route.cluster, limits, deadlines, timers, credentials);
       clusters.set(key, runtime);
       const retry = route.policy?.retry;
       return {
         ...route,
         runtime,
-        peerLine: route.cluster.meshed ? peerLine : '',
+        peerLine: route.cluster.meshed && identity?.calls !== true ? peerLine : '',
         filters: filters[index],
         ...(retry === undefined ? {} : { retry: new RetryRules(retry) }),
       };
@@ -139,10 +155,19 @@ export class ListenerContext {
       return { ...targets[0]!, share };
     });
     for (const [key, runtime] of before) if (!clusters.has(key)) runtime.close();
+    for (const runtime of clusters.values()) {
+      const { tls } = runtime.cluster;
+      if (tls && [tls.ca, tls.cert, tls.key].some((path) => changedFiles.has(path)))
+        runtime.renew();
+    }
+    if (listener.tls === undefined) this.gate = undefined;
+    else if (this.gate !== undefined) this.gate.apply(listener.tls);
+    else this.gate = this.#createGate(listener.tls);
     this.listener = listener;
+    this.trustedHops = this.isEdge ? (listener.trusted_hops ?? 0) : 0;
     this.clusters = [...clusters.values()];
     this.router = new Router<CompiledRoute>(routes, limits.cacheEntries);
-    this.peers = new Peers(listener, limits.peersPerListener);
+    this.peers = new Peers(listener, limits.peersPerListener, identity);
     this.#shapes.clear();
     this.#shapeCount = 0;
   }
@@ -171,6 +196,7 @@ export class ListenerContext {
     method: string,
     isHttp10: boolean,
     host: string,
+    isTls = false,
     performed = 0,
     consumer = '',
   ): RecordedShape {
@@ -178,7 +204,7 @@ export class ListenerContext {
     if (ofRoute === undefined)
       this.#shapes.set(route, (ofRoute = new Map<string, RecordedShape>()));
     const name = METHODS.get(method) ?? OTHER_METHOD;
-    const key = `${name} ${isHttp10 ? '0' : '1'} ${peer.role};${peer.name};${peer.known} ${host} ${performed} ${consumer}`;
+    const key = `${name} ${isHttp10 ? '0' : '1'}${isTls ? 's' : ''} ${peer.role};${peer.name};${peer.known} ${host} ${performed} ${consumer}`;
     const kept = ofRoute.get(key);
     if (kept !== undefined) return kept;
     const { listener } = this;
@@ -188,14 +214,15 @@ export class ListenerContext {
       edgeClass: edgeClassOf(listener, peer, route),
       method: name,
       route: route?.template ?? '',
-      scheme: 'http',
+      scheme: isTls ? 'https' : 'http',
       protocolVersion: isHttp10 ? '1.0' : '1.1',
       serverAddress: host,
       peer: peer.name,
       peerRole: peer.role,
       peerKnown: peer.known,
       target: route?.cluster.name ?? '',
-      functions: route === undefined ? 0 : this.shared.functions | performed,
+      functions:
+        (route === undefined ? 0 : this.shared.functions | performed) | (isTls ? TLS_BIT : 0),
       ...(consumer === '' ? {} : { consumer }),
       ...(this.shared.ownBound === undefined ? {} : { ownBound: this.shared.ownBound }),
     };
@@ -207,11 +234,28 @@ export class ListenerContext {
     } else ofRoute.set(key, encoded);
     return encoded;
   }
+
+  #createGate(tls: ListenerTlsPart): TlsGate {
+    const { shared, admission } = this;
+    const { credentials, deadlines, limits } = shared;
+    return new TlsGate(
+      {
+        credentials,
+        admission,
+        deadlines,
+        handshakeTimeoutMs: limits.headTimeoutMs,
+        trustDomain: () => shared.identity?.trust_domain ?? '',
+        onRefusal: (...what) => shared.onRefusal(this.listener.name, ...what),
+      },
+      tls,
+    );
+  }
 }
 
 /** The shape of the last request on one connection: most connections repeat themselves. */
 export class ShapeMemo {
   readonly #context: ListenerContext;
+  readonly #isTls: boolean;
   #shape: RecordedShape | undefined;
   #route: CompiledRoute | undefined;
   #peer: Peer | undefined;
@@ -221,8 +265,9 @@ export class ShapeMemo {
   #performed = 0;
   #consumer = '';
 
-  constructor(context: ListenerContext) {
+  constructor(context: ListenerContext, isTls: boolean) {
     this.#context = context;
+    this.#isTls = isTls;
   }
 
   /** As ListenerContext.shape. */
@@ -246,7 +291,8 @@ export class ShapeMemo {
       consumer !== this.#consumer
     ) {
       const context = this.#context;
-      this.#shape = context.shape(route, peer, method, isHttp10, host, performed, consumer);
+      const isTls = this.#isTls;
+      this.#shape = context.shape(route, peer, method, isHttp10, host, isTls, performed, consumer);
       this.#route = route;
       this.#peer = peer;
       this.#method = method;

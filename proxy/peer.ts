@@ -1,9 +1,11 @@
 /**
- * Who the downstream of a listener is, and what edge class that makes: facts of the listener first.
+ * Who the downstream of a listener is, and what edge class that makes: facts of the listener first,
+ * then what the client's certificate proved (identity/tls-gate.ts).
  * A header counts only where the listener was declared `mesh_only`, so that nobody outside can name
  * himself a workload; what it says is recorded as known by `configuration`.
  */
-import type { Listener, Route } from '../mesh/part.ts';
+import { spiffeId } from '../mesh/identity.ts';
+import type { IdentityPart, Listener, Route } from '../mesh/part.ts';
 import {
   inboundEdgeClass,
   PEER_ROLES,
@@ -17,10 +19,12 @@ export interface Peer {
   readonly name: string;
   readonly role: PeerRole;
   readonly known: PeerKnown;
+  /** SPIFFE id, where it is beyond doubt: by certificate, or by the listener; else ''. */
+  readonly id: string;
 }
 
-const UNKNOWN: Peer = { name: '', role: '', known: 'unknown' };
-const OUTSIDE: Peer = { name: '', role: 'external', known: 'listener' };
+const UNKNOWN: Peer = { name: '', role: '', known: 'unknown', id: '' };
+const OUTSIDE: Peer = { name: '', role: 'external', known: 'listener', id: '' };
 /** Roles that a caller in the mesh can have. */
 const CALLER_ROLES = new Set<string>(
   PEER_ROLES.filter((role) => role !== '' && role !== 'external'),
@@ -35,17 +39,40 @@ export class Peers {
   /** True when `azimuth-peer` is believed here. */
   readonly believes: boolean;
   readonly #named = new Map<string, Peer>();
+  readonly #certified = new Map<string, Peer>();
   readonly #namedMax: number;
+  readonly #certifiedMax: number;
 
-  constructor(listener: Listener, namedMax: number) {
+  constructor(listener: Listener, namedMax: number, identity: IdentityPart | undefined) {
     this.#namedMax = namedMax;
+    for (const [id, { name, role }] of Object.entries(identity?.peers ?? {})) {
+      this.#certified.set(id, { name, role, known: 'mtls', id });
+    }
+    this.#certifiedMax = this.#certified.size + namedMax;
     this.believes = listener.side === 'inbound' && listener.mesh_only;
     const { workload } = listener;
     if (listener.side === 'ingress') this.unnamed = OUTSIDE;
     else if (listener.side === 'outbound') {
       // The port is the caller's identity: only the local workload reaches it.
-      this.unnamed = { name: workload.name, role: workload.role, known: 'listener' };
+      const { name, role } = workload;
+      const id = identity === undefined ? '' : spiffeId(identity.trust_domain, workload);
+      this.unnamed = { name, role, known: 'listener', id };
     } else this.unnamed = UNKNOWN;
+  }
+
+  /**
+   * Peer by the SPIFFE id that its certificate proved. One that the mesh file does not name has no
+   * role, so that its hops are of no known edge class.
+   */
+  certified(id: string): Peer {
+    const kept = this.#certified.get(id);
+    if (kept !== undefined) return kept;
+    const name = id.slice(id.lastIndexOf('/') + 1);
+    const peer: Peer = { name: NAME.test(name) ? name : '', role: '', known: 'mtls', id };
+    // Only an authority of ours can make such names up; the store is bounded all the same.
+    if (this.#certified.size >= this.#certifiedMax) return { ...peer, name: '' };
+    this.#certified.set(id, peer);
+    return peer;
   }
 
   /** Peer by the value of `azimuth-peer`; an odd one, or one too many, is unknown. */
@@ -58,7 +85,7 @@ export class Peers {
     if (semicolon < 0 || !CALLER_ROLES.has(role) || !NAME.test(name)) return UNKNOWN;
     // Names are label values: a caller that makes them up must not fill the store with them.
     if (this.#named.size >= this.#namedMax) return UNKNOWN;
-    const peer: Peer = { name, role: role as PeerRole, known: 'configuration' };
+    const peer: Peer = { name, role: role as PeerRole, known: 'configuration', id: '' };
     this.#named.set(value, peer);
     return peer;
   }

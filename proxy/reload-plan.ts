@@ -4,7 +4,7 @@
  *   name, role, admin, workers, state_dir    ► the proxy must be started again
  *   mesh, topology, cluster, telemetry,      ► a new worker process: constants of its records, pipe
  *   limits                                     and connections
- *   listeners                                ► taken while running
+ *   listeners, identity, certificates        ► taken while running
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { ProxyPart } from '../mesh/part.ts';
@@ -13,6 +13,8 @@ const BY_START = ['name', 'role', 'admin', 'workers'] as const;
 /** Where processes of this proxy leave their counter files must not depend on which of them it is. */
 const STATE_DIR = 'telemetry.state_dir';
 const BY_WORKER = ['mesh', 'topology', 'cluster', 'telemetry', 'limits'] as const;
+
+const WHILE_RUNNING = ['listeners', 'identity', 'files'] as const;
 
 export interface ReloadPlan {
   /** Nothing differs but the generation. */
@@ -30,8 +32,9 @@ export function planReload(before: ProxyPart, after: ProxyPart): ReloadPlan {
     ...byWorker.filter((key) => key === STATE_DIR),
   ];
   const needsWorker = byWorker.filter((key) => key !== STATE_DIR);
-  const listeners = !isDeepStrictEqual(before.listeners, after.listeners);
-  const unchanged = !listeners && needsStart.length + needsWorker.length === 0;
+  const unchanged =
+    WHILE_RUNNING.every((key) => isDeepStrictEqual(before[key], after[key])) &&
+    needsStart.length + needsWorker.length === 0;
   return { unchanged, needsStart, needsWorker };
 }
 

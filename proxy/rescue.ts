@@ -35,6 +35,17 @@ export type FailureName =
   | 'too_many_client_connections'
   | 'overloaded'
   | 'stream_idle_timeout'
+  | 'identity_required'
+  | 'identity_expired'
+  | 'identity_untrusted'
+  | 'identity_foreign'
+  | 'identity_denied'
+  | 'tls_required'
+  | 'upstream_tls_failed'
+  | 'upstream_identity_expired'
+  | 'upstream_identity_untrusted'
+  | 'upstream_identity_wrong'
+  | 'upstream_identity_refused'
   | 'client_gone'
   | 'client_stalled'
   | 'shutdown'
@@ -252,6 +263,83 @@ const TABLE: readonly Failure[] = [
     'SI',
     'the service paused for too long within its answer',
   ),
+  failure(
+    'identity_required',
+    403,
+    'Forbidden',
+    'UAEX',
+    'a certificate of the mesh is required here',
+  ),
+  failure(
+    'identity_expired',
+    403,
+    'Forbidden',
+    'UAEX',
+    'the certificate is not valid at this time',
+  ),
+  failure(
+    'identity_untrusted',
+    403,
+    'Forbidden',
+    'UAEX',
+    'the certificate is of no authority that is trusted here',
+  ),
+  failure(
+    'identity_foreign',
+    403,
+    'Forbidden',
+    'UAEX',
+    'the certificate names nobody of this trust domain',
+  ),
+  failure(
+    'identity_denied',
+    403,
+    'Forbidden',
+    'UAEX',
+    'the route does not take requests of this caller',
+    true,
+  ),
+  failure('tls_required', 400, 'Bad Request', 'DPE', 'this port speaks TLS only'),
+  failure(
+    'upstream_tls_failed',
+    503,
+    'Service Unavailable',
+    'UF',
+    'the service does not speak TLS as agreed',
+    true,
+  ),
+  failure(
+    'upstream_identity_expired',
+    503,
+    'Service Unavailable',
+    'UF',
+    'the certificate of the service is not valid at this time',
+    true,
+  ),
+  failure(
+    'upstream_identity_untrusted',
+    503,
+    'Service Unavailable',
+    'UF',
+    'the certificate of the service is of no trusted authority',
+    true,
+  ),
+  failure(
+    'upstream_identity_wrong',
+    503,
+    'Service Unavailable',
+    'UF',
+    'another than the service answers at its address',
+    true,
+  ),
+  failure(
+    'upstream_identity_refused',
+    503,
+    'Service Unavailable',
+    'UF',
+    'the service does not accept our certificate',
+    true,
+  ),
   failure('client_gone', 0, '', 'DC', ''),
   failure('client_stalled', 0, '', 'DT', ''),
   failure('shutdown', 503, 'Service Unavailable', '', 'the proxy is stopping'),
@@ -262,7 +350,10 @@ export const FAILURES = Object.fromEntries(TABLE.map((f) => [f.name, f])) as unk
   Record<FailureName, Failure>
 >;
 
-/** Failures of requests that mean a limit; each is counted (admission.ts, which counts connections itself). */
+/**
+ * Failures of requests that mean a limit, or a caller who may not; each is counted (admission.ts and
+ * identity/tls-gate.ts count connections themselves).
+ */
 const OF_LIMITS: ReadonlySet<string> = new Set<FailureName>([
   'request_head_too_large',
   'request_target_too_long',
@@ -274,6 +365,7 @@ const OF_LIMITS: ReadonlySet<string> = new Set<FailureName>([
   'upstream_pending_overflow',
   'overloaded',
   'stream_idle_timeout',
+  'identity_denied',
 ]);
 
 export const isOfLimit = (failure: Failure): boolean => OF_LIMITS.has(failure.name);
@@ -312,6 +404,20 @@ export const allowLine = (methods: readonly string[]): string =>
 export const emptyAnswer = (lines: string, close: boolean): string =>
   `HTTP/1.1 204 No Content\r\n${lines}` + (close ? 'connection: close\r\n\r\n' : '\r\n');
 
+/** Refusals of a caller's identity; a caller of ours makes its own failure of them. */
+const OF_CONNECTION: ReadonlySet<string> = new Set<FailureName>([
+  'identity_required',
+  'identity_expired',
+  'identity_untrusted',
+  'identity_foreign',
+]);
+/** Never believed from an application: each sidecar strips it from answers. */
+const REFUSED_HEADER = 'azimuth-refused';
+
+/** Marks a refusal of a caller's identity as the sidecar's own word; '' for any other failure. */
+export const refusalLine = ({ name }: Failure): string =>
+  OF_CONNECTION.has(name) ? `${REFUSED_HEADER}: ${name}\r\n` : '';
+
 /** Seconds after which permits, connections and memory have turned over many times. */
 const RETRY_AFTER_S = 1;
 
@@ -336,4 +442,22 @@ export function ownAnswer(
     (close ? 'connection: close\r\n' : '') +
     `\r\n${isHead ? '' : text}`
   );
+}
+
+/** Codes of OpenSSL's verification of the upstream's certificate that mean the time. */
+const TIME_CODES = /^CERT_(HAS_EXPIRED|NOT_YET_VALID)$/;
+/** Its other codes; all mean that the chain leads to no authority that we believe. */
+const CHAIN_CODES =
+  /^(UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|CERT_|INVALID_|PATH_LENGTH_|ERROR_IN_CERT_|CRL_)/;
+
+/**
+ * What it means that a connection upstream never stood. `code`: of the system, of OpenSSL, or
+ * ERR_AZ_WRONG_PEER (identity/credentials.ts).
+ */
+export function failureOfConnect(code: string): FailureName {
+  if (code === 'ERR_AZ_WRONG_PEER') return 'upstream_identity_wrong';
+  if (TIME_CODES.test(code)) return 'upstream_identity_expired';
+  if (CHAIN_CODES.test(code)) return 'upstream_identity_untrusted';
+  if (/^(ERR_SSL_|ERR_TLS_|EPROTO$)/.test(code)) return 'upstream_tls_failed';
+  return 'upstream_connect_failed';
 }

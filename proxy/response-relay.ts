@@ -31,6 +31,8 @@ import { FIELD } from './codec/tables.ts';
 import { announcedTrailers, trailerLine } from './codec/trailers.ts';
 import { CODEC_LIMITS } from './limits.ts';
 
+const FORBIDDEN = 403;
+
 /** What the relay needs of the exchange it belongs to. */
 export interface RelayOwner {
   readonly request: {
@@ -71,6 +73,8 @@ export interface RelayOwner {
    * b[p, n) the first that came through it.
    */
   protocolSwitched(head: string, b: Buffer, p: number, n: number): void;
+  /** A sidecar says that it does not know us. True when it was one, and not an application. */
+  refusedBySidecar(): boolean;
   /** The upstream sent what is no valid answer. */
   responseInvalid(): void;
 }
@@ -121,6 +125,8 @@ export class ResponseRelay {
           this.#owner.responseInvalid();
           return;
         }
+        const isRefusal = statusLine.status === FORBIDDEN && isPresent(FIELD.azimuthRefused);
+        if (isRefusal && this.#owner.refusedBySidecar()) return;
         const head = b.toString('latin1', p, end);
         if (statusLine.status < 200) {
           if (statusLine.status === 101) {

@@ -24,6 +24,7 @@ import { hashOfPath, hasDotSegment } from './request-rules.ts';
 import type { FailureName } from './rescue.ts';
 import { HeadFields } from './head-fields.ts';
 import { NO_METHOD, NO_ROUTE, type HostRoutes } from './router.ts';
+import { takesId } from './identity/spiffe.ts';
 import { asked, isCountedDown, maxForwards, readAsked } from './upstream-request.ts';
 
 /** What becomes of a request: it is carried, OPTIONS is answered by ourselves, or it is refused. */
@@ -36,6 +37,7 @@ export class RoutedRequest {
   readonly #context: ListenerContext;
   readonly #shapes: ShapeMemo;
   readonly #fields = new HeadFields();
+  readonly #id: string;
   method = '';
   path = '';
   isHead = false;
@@ -51,9 +53,11 @@ export class RoutedRequest {
   #hostRoutes: HostRoutes<CompiledRoute> | undefined;
   #peer: Peer;
 
-  constructor(context: ListenerContext) {
+  /** `id`: what the client's certificate proved, '' for nothing. */
+  constructor(context: ListenerContext, isTls: boolean, id: string) {
     this.#context = context;
-    this.#shapes = new ShapeMemo(context);
+    this.#id = id;
+    this.#shapes = new ShapeMemo(context, isTls);
     this.#peer = context.peers.unnamed;
   }
 
@@ -105,6 +109,7 @@ export class RoutedRequest {
     if (route === NO_ROUTE) return 'no_route';
     if (route === NO_METHOD) return 'method_not_allowed';
     this.route = route.share === undefined ? route : route.share.next();
+    if (route.allow !== undefined && !allows(route.allow, this.#peer)) return 'identity_denied';
     if (shared.pathMode !== 'template') {
       record.path = shared.pathMode === 'keep' ? asked.path : hashOfPath(asked.path);
     }
@@ -164,9 +169,17 @@ export class RoutedRequest {
 
   #readPeer(b: Buffer): void {
     const { peers } = this.#context;
+    if (this.#id !== '') {
+      // Proved: what a header says besides is nobody's word.
+      this.#peer = peers.certified(this.#id);
+      return;
+    }
     if (!peers.believes || !isPresent(FIELD.azimuthPeer) || isRepeated(FIELD.azimuthPeer)) return;
     this.#peer = peers.named(
       b.toString('latin1', valueStart(FIELD.azimuthPeer), valueEnd(FIELD.azimuthPeer)),
     );
   }
 }
+
+const allows = (patterns: readonly string[], { id }: Peer): boolean =>
+  id !== '' && patterns.some((pattern) => takesId(pattern, id));

@@ -111,13 +111,12 @@ export class Tunnel implements DownstreamUser, UpstreamUser, Deadlined {
   }
 
   upstreamEnded(errorCode: string): void {
-    const { upstream } = this.#settings;
-    const downstream = this.#settings.down.socket;
+    const { down, upstream } = this.#settings;
     this.#ended ||= 'upstream';
     if (errorCode !== '') {
-      downstream.resetAndDestroy();
+      down.reset();
       this.#end('upstream');
-    } else if (!upstream.socket.destroyed) downstream.end();
+    } else if (!upstream.socket.destroyed) down.socket.end();
     else this.#end('upstream');
   }
 

@@ -22,6 +22,8 @@ import { FIELD, STRIP } from './codec/tables.ts';
 import { announcedTrailers, trailerLine } from './codec/trailers.ts';
 import type { HopRecord } from '../telemetry/hop-record.ts';
 import { DEADLINE_HEADER } from '../telemetry/names.ts';
+import type { Downstream } from './downstream-port.ts';
+import { forwarded, plainAddress, standardLine, trustedLines } from './forwarded.ts';
 import type { CompiledRoute, ListenerContext } from './listener-context.ts';
 import { hostOf } from './router.ts';
 import { hexOfFlags, hexOfWord, incoming, parseTraceparent } from './trace-context.ts';
@@ -159,7 +161,7 @@ export function writeUpstreamHead(
   route: CompiledRoute,
   record: HopRecord,
   restarted: boolean,
-  forwardedLines: string,
+  down: Pick<Downstream, 'address' | 'isTls' | 'forwardedLines'>,
   leftMs: number,
   changes: HeadChanges | undefined,
 ): void {
@@ -201,8 +203,12 @@ export function writeUpstreamHead(
     out += '\r\n';
   }
   if (context.isEdge) {
-    out += forwardedLines;
-    if (asked.host !== '') out += 'x-forwarded-host: ' + asked.host + '\r\n';
+    if (context.trustedHops > 0) out += trustedLines();
+    else {
+      out += down.forwardedLines;
+      if (asked.host !== '') out += 'x-forwarded-host: ' + asked.host + '\r\n';
+    }
+    if (isPresent(FIELD.forwarded)) out += forwardedLine(context, down);
     out += 'x-request-id: ' + trace + '\r\n';
   }
   out += special;
@@ -210,6 +216,15 @@ export function writeUpstreamHead(
   else if (parsed.bodyKind === BODY_LENGTH) out += `content-length: ${parsed.bodyBytes}\r\n\r\n`;
   else out += 'transfer-encoding: chunked\r\n\r\n';
   upstreamHead.text = out;
+}
+
+function forwardedLine(
+  { trustedHops }: ListenerContext,
+  { address, isTls }: Pick<Downstream, 'address' | 'isTls'>,
+): string {
+  const { chain, proto, host } = forwarded;
+  if (trustedHops > 0) return standardLine(chain, proto, host);
+  return standardLine([plainAddress(address)], isTls ? 'https' : 'http', asked.host);
 }
 
 /** Methods whose Max-Forwards a proxy counts down (RFC 9110 7.6.2). */

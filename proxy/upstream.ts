@@ -5,6 +5,7 @@
  * beyond the callback copies them.
  */
 import { connect, type Socket } from 'node:net';
+import { connect as connectTls, type ConnectionOptions } from 'node:tls';
 import type { Endpoint } from '../mesh/part.ts';
 import { noteRead } from '../runtime/young-generation.ts';
 import { NEVER, type Deadlined, type Deadlines } from './deadlines.ts';
@@ -33,6 +34,10 @@ export interface Pool {
   readonly idleMax: number;
   readonly idleTimeoutMs: number;
   readonly deadlines: Deadlines;
+  /** TLS of a new connection, by the certificates of this moment; undefined: plain. */
+  readonly tls: (() => ConnectionOptions) | undefined;
+  /** Goes up when connections that are open must not be used again. */
+  epoch: number;
   readonly counters: EndpointCounters;
 }
 
@@ -51,6 +56,7 @@ export interface EndpointCounters {
 export class UpstreamConnection implements Deadlined {
   readonly socket: Socket;
   readonly pool: Pool;
+  readonly #epoch: number;
   #user: UpstreamUser | undefined;
   #errorCode = '';
   connected = false;
@@ -60,11 +66,12 @@ export class UpstreamConnection implements Deadlined {
 
   constructor(pool: Pool) {
     this.pool = pool;
+    this.#epoch = pool.epoch;
     const { counters } = pool;
     counters.open++;
     counters.connecting++;
     counters.connects++;
-    this.socket = connect({
+    const options = {
       host: pool.endpoint.host,
       port: pool.endpoint.port,
       noDelay: true,
@@ -72,13 +79,16 @@ export class UpstreamConnection implements Deadlined {
       allowHalfOpen: true,
       onread: {
         buffer: shared,
-        callback: (bytes) => {
+        callback: (bytes: number): boolean => {
           this.#data(bytes);
           return true;
         },
       },
-    });
-    this.socket.on('connect', () => {
+    };
+    const { tls } = pool;
+    this.socket = tls === undefined ? connect(options) : connectTls({ ...options, ...tls() });
+    // Until the handshake is over nobody knows who is at the other end.
+    this.socket.on(tls === undefined ? 'connect' : 'secureConnect', () => {
       this.connected = true;
       counters.connecting--;
       this.#user?.upstreamConnected();
@@ -117,7 +127,14 @@ export class UpstreamConnection implements Deadlined {
   release(reusable: boolean): void {
     this.#user = undefined;
     const { idle, idleMax, idleTimeoutMs, deadlines } = this.pool;
-    if (!reusable || this.dead || idle.length >= idleMax || this.socket.writableLength > 0) {
+    const isStale = this.#epoch !== this.pool.epoch;
+    if (
+      !reusable ||
+      isStale ||
+      this.dead ||
+      idle.length >= idleMax ||
+      this.socket.writableLength > 0
+    ) {
       this.dead = true;
       this.socket.destroy();
       return;

@@ -20,7 +20,8 @@ const SETTLE_MS = 100;
 const POLL_MS = 5_000;
 
 export interface WatchFilesSettings {
-  readonly files: readonly string[];
+  /** Paths; a function where they may become others, asked at each look. */
+  readonly files: readonly string[] | (() => readonly string[]);
   readonly onChange: () => void;
   readonly log: Log;
   readonly settleMs?: number;
@@ -38,9 +39,11 @@ export interface FileWatch {
 
 /** A watch, not yet started. What the files hold now, when it is made, counts as known. */
 export function watchFiles(settings: WatchFilesSettings): FileWatch {
-  const { files, onChange, log, settleMs = SETTLE_MS, pollMs = POLL_MS } = settings;
-  const watchers: FSWatcher[] = [];
-  let known = digestOf(files.map(readNow));
+  const { onChange, log, settleMs = SETTLE_MS, pollMs = POLL_MS } = settings;
+  const files = (): readonly string[] =>
+    typeof settings.files === 'function' ? settings.files() : settings.files;
+  const watchers = new Map<string, FSWatcher | undefined>();
+  let known = digestOf(files().map(readNow));
   let seen = known;
   let looking = false;
   let settle: NodeJS.Timeout | undefined;
@@ -54,9 +57,10 @@ export function watchFiles(settings: WatchFilesSettings): FileWatch {
       return;
     }
     looking = true;
-    const content = await contentOf(files);
+    const content = await contentOf(files());
     looking = false;
     if (stopped) return;
+    watchFolders();
     const isWhole = content === seen;
     seen = content;
     if (content === known) return;
@@ -71,33 +75,40 @@ export function watchFiles(settings: WatchFilesSettings): FileWatch {
     settle = setTimeout(() => void look(), settleMs);
   };
 
+  /** Watches folders that it does not watch yet; those of files that are gone do no harm. */
+  const watchFolders = (): void => {
+    for (const folder of new Set(files().map((file) => dirname(file)))) {
+      if (watchers.has(folder)) continue;
+      try {
+        const watcher = watch(folder, lookSoon);
+        watcher.on('error', (error) => log.warn('folder is not watched any more, only looked at now and then', { folder, error: messageOf(error) })); // prettier-ignore
+        watchers.set(folder, watcher);
+      } catch (error) {
+        watchers.set(folder, undefined);
+        log.warn('folder cannot be watched, it is looked at now and then', {
+          folder,
+          error: messageOf(error),
+        });
+      }
+    }
+  };
+
   return {
     name: 'file-watch',
     async start() {
-      for (const folder of new Set(files.map((file) => dirname(file)))) {
-        try {
-          const watcher = watch(folder, lookSoon);
-          watcher.on('error', (error) => log.warn('folder is not watched any more, only looked at now and then', { folder, error: messageOf(error) })); // prettier-ignore
-          watchers.push(watcher);
-        } catch (error) {
-          log.warn('folder cannot be watched, it is looked at now and then', {
-            folder,
-            error: messageOf(error),
-          });
-        }
-      }
+      watchFolders();
       poll = setInterval(() => void look(), pollMs);
       await look();
     },
     async now() {
-      known = seen = await contentOf(files);
+      known = seen = await contentOf(files());
       onChange();
     },
     stop() {
       stopped = true;
       clearTimeout(settle);
       clearInterval(poll);
-      for (const watcher of watchers) watcher.close();
+      for (const watcher of watchers.values()) watcher?.close();
     },
   };
 }

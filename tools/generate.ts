@@ -4,6 +4,7 @@
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { openApiDocument } from '../analytics/openapi.ts';
 import { grafanaFiles } from '../dashboards/grafana/generate.ts';
 import { meshJsonSchema } from '../mesh/config.ts';
 
@@ -15,6 +16,7 @@ interface Generated {
 
 const GENERATORS: readonly (() => readonly Generated[])[] = [
   () => [{ path: 'mesh/mesh.schema.json', content: json(meshJsonSchema()) }],
+  () => [{ path: 'docs/openapi.json', content: json(openApiDocument()) }],
   grafanaFiles,
 ];
 

@@ -242,6 +242,9 @@ class BlockReader {
     const from = i === 0 ? 0 : ends[2 * i - 2]!;
     const to = ends[2 * i]!;
     if (from === to) {
+      // A row may state more attempts than it lists, as one of a later version does: the one that the
+      // columns describe is all that is known of them.
+      data.attempts[row] = Math.min(1, data.attempts[row]!);
       data.attemptStart[row] = double(c[COLUMN.attemptStart]!.words, i);
       data.attemptNs[row] = double(c[COLUMN.attemptNs]!.words, i);
       data.attemptWait[row] = double(c[COLUMN.attemptWait]!.words, i);

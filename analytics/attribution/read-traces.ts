@@ -15,7 +15,11 @@ export async function readTraces(
   traces: OpenTraces,
   stretch: { readonly fromMs: number; readonly toMs: number },
   options: {
-    readonly query?: 'attribution_rows' | 'attribution_late_rows' | 'attribution_trace_rows';
+    readonly query?:
+      | 'attribution_rows'
+      | 'attribution_late_rows'
+      | 'attribution_trace_rows'
+      | 'attribution_some_rows';
     readonly params?: Readonly<Record<string, unknown>>;
     readonly pause?: () => Promise<void>;
   } = {},

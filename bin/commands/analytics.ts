@@ -20,7 +20,7 @@ Usage: azimuth analytics [--mesh FILE] [--check]
 
 Publishes closed minutes of traffic and of attributed requests each minute, catching up after a
 pause, and serves the reports as JSON (GET /api/gateway-vs-mesh?last=5m&perspective=split,
-/api/attribution?last=1h), /healthz and /readyz.
+/api/attribution?last=1h; all of it: /api/openapi.json), the live page, /healthz and /readyz.
 
   --mesh FILE   the mesh file: section analytics (host, port) and store
   --check       validate, open nothing, exit

@@ -22,6 +22,7 @@ import { createOtlpHttpExporter } from '../../transport/otlp-http-exporter.ts';
 import { Deadlines } from '../deadlines.ts';
 import { ProcessLoad } from '../admission.ts';
 import { DEFAULT_LIMITS } from '../limits.ts';
+import { Credentials } from '../identity/credentials.ts';
 import { ListenerContext } from '../listener-context.ts';
 import { Recorder } from '../recorder.ts';
 import { HttpProxyHop } from './http-proxy-hop.ts';
@@ -246,6 +247,10 @@ class Recording implements HttpProxyInstrumentation {
       generation: 1,
       functions: 0,
       ownBound: 'upper_bound',
+      // It ends no TLS itself; the server around it does.
+      credentials: new Credentials(),
+      identity: undefined,
+      onRefusal: () => undefined,
       onFault: (error) => this.#complain(error),
     });
     this.#contexts.set(name, context);

@@ -18,8 +18,8 @@ const REDACTED = '[REDACTED]';
 const SECRET_KEY = /password|secret|token/i;
 /** `//user:password@` of a URL. */
 const USER_INFORMATION = /\/\/[^/@\s]*@/;
-/** Derived from the template beside it, and of no use to a reader. */
-const LEFT_OUT = new Set(['segments', 'source']);
+/** Derived from what stands beside it, and the content of certificates and keys. */
+const LEFT_OUT = new Set(['segments', 'source', 'files', 'peers']);
 
 export function configSnapshot(part: ProxyPart, limits: Limits): ConfigSnapshot {
   return {

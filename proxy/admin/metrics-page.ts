@@ -166,7 +166,7 @@ export function metricsPage(
     .counter(
       'azimuth.listener.refusals',
       '{refusal}',
-      'Requests and connections refused because a limit was met.',
+      'Requests and connections refused: a limit was met, TLS failed, or the caller may not.',
       all(
         (of) => of.listeners,
         ({ name, refused }) =>
@@ -174,6 +174,39 @@ export function metricsPage(
             labels: { 'azimuth.listener': name, 'error.type': error },
             value,
           })),
+      ),
+    )
+    .counter(
+      'azimuth.listener.tls_handshakes',
+      '{handshake}',
+      'TLS handshakes completed, those of clients that were refused for their certificate included.',
+      all(
+        (of) => of.listeners,
+        ({ name, tls }) =>
+          tls === undefined
+            ? []
+            : [{ labels: { 'azimuth.listener': name }, value: tls.handshakes }],
+      ),
+    )
+    .counter(
+      'azimuth.listener.tls_handshake_time',
+      's',
+      'Time from connections to the end of their TLS handshakes, summed.',
+      all(
+        (of) => of.listeners,
+        ({ name, tls }) =>
+          tls === undefined
+            ? []
+            : [{ labels: { 'azimuth.listener': name }, value: tls.handshakes_s }],
+      ),
+    )
+    .gauge(
+      'azimuth.identity.not_after',
+      's',
+      'Unix time at which a certificate of ours ends, by file name; renew it before.',
+      all(
+        (of) => Object.entries(of.certificates),
+        ([file, value]) => [{ labels: { 'azimuth.certificate': file }, value }],
       ),
     )
     .gauge(

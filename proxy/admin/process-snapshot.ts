@@ -6,6 +6,7 @@
 import type { ExportQueue } from '../../transport/export-queue.ts';
 import type { ProcessLoad } from '../admission.ts';
 import type { ClusterSnapshot } from '../cluster.ts';
+import type { Credentials } from '../identity/credentials.ts';
 import type { Deadlines } from '../deadlines.ts';
 import { listenersJson, type LimitsJson } from '../limits-json.ts';
 import type { ListenerContext } from '../listener-context.ts';
@@ -18,6 +19,7 @@ export interface SnapshotSources {
   readonly queue: ExportQueue;
   readonly deadlines: Deadlines;
   readonly load: ProcessLoad;
+  readonly credentials: Credentials;
   /** Listeners in service. */
   contexts(): readonly ListenerContext[];
 }
@@ -47,6 +49,8 @@ export interface ProcessSnapshot {
   readonly spooled_hops: number;
   readonly queued_bytes: number;
   readonly listeners: LimitsJson['listeners'];
+  /** Unix seconds at which our certificates end, by file name. */
+  readonly certificates: Readonly<Record<string, number>>;
   readonly held_bytes: number;
   readonly clusters: readonly ListenerCluster[];
   readonly cpu_user_s: number;
@@ -80,6 +84,7 @@ export function processSnapshot(sources: SnapshotSources): ProcessSnapshot {
     spooled_hops: ledger.spooled,
     queued_bytes: queue.queuedBytes,
     listeners: listenersJson(sources.contexts()),
+    certificates: sources.credentials.notAfterS(),
     held_bytes: sources.load.heldBytes,
     clusters: clustersOf(sources),
     cpu_user_s: cpu.user / 1e6,

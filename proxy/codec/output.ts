@@ -8,6 +8,7 @@
  * socket that already holds data gets an exact-size copy, so that a slow peer pins its bytes only.
  */
 import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import { content, segments } from './body.ts';
 
 /** One read (64 KiB) with its head (16 KiB), interim responses and chunk framing. */
@@ -37,7 +38,7 @@ export function writeContent(socket: Socket, prefix: string, b: Buffer, suffix: 
   }
   if (suffix !== '') o += target.write(suffix, o, 'latin1');
   socket.write(target === scratch ? scratch.subarray(0, o) : target);
-  if (target === scratch && socket.writableLength > 0) {
+  if (target === scratch && socket.writableLength > 0 && !isTls(socket)) {
     scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   }
   return !isBlocked(socket);
@@ -65,6 +66,25 @@ export function writeChunk(
   if (content.bytes === 0) return writeContent(socket, prefix, b, last);
   const sizeHex = content.bytes.toString(16);
   return writeContent(socket, prefix + sizeHex + '\r\n', b, '\r\n' + last);
+}
+
+/**
+ * TLS encrypts (or, before the handshake is over, copies) what it is given before `write` returns,
+ * and tells of it a turn later, always: it holds bytes of its own, never the scratch. A write behind
+ * one that it has not told of does not get the scratch, see `busy`.
+ */
+const isTls = (socket: Socket): boolean => (socket as Partial<TLSSocket>).encrypted === true;
+
+/** One record of TLS, the most that it holds back of a message. */
+const TLS_TURN_BYTES = 16_384;
+
+/**
+ * Bytes that the kernel has not taken. Of TLS nobody can tell before the next turn, so that a little
+ * counts as taken, as the kernel's own buffer does; what stays adds up and is seen with the next.
+ */
+export function waitingBytes(socket: Socket): number {
+  const bytes = socket.writableLength;
+  return bytes > 0 && bytes <= TLS_TURN_BYTES && isTls(socket) ? 0 : bytes;
 }
 
 /**

@@ -64,7 +64,8 @@ export const FIELD = {
   expect: 25,
   contentType: 26,
   maxForwards: 27,
-  azimuthDeadline: 28,
+  azimuthRefused: 28,
+  azimuthDeadline: 29,
 } as const;
 export const FIELD_IDS = 32;
 
@@ -97,6 +98,7 @@ const NAMES: readonly [string, number][] = [
   ['content-type', FIELD.contentType],
   ['max-forwards', FIELD.maxForwards],
   ['azimuth-deadline-ms', FIELD.azimuthDeadline],
+  ['azimuth-refused', FIELD.azimuthRefused],
 ];
 
 /** Which messages a field is taken out of before it is forwarded. */
@@ -126,6 +128,8 @@ for (let id: number = FIELD.forwarded; id <= FIELD.baggage; id++) {
   STRIPPED_FROM[id] = STRIP.edgeRequest;
 }
 STRIPPED_FROM[FIELD.azimuthDeadline] = STRIP.always;
+STRIPPED_FROM[FIELD.baggage] = STRIP.edgeRequest | STRIP.edgeResponse;
+STRIPPED_FROM[FIELD.azimuthRefused] = STRIP.always;
 STRIPPED_FROM[FIELD.server] = STRIP.edgeResponse;
 STRIPPED_FROM[FIELD.traceresponse] = STRIP.edgeResponse;
 STRIPPED_FROM[FIELD.tracestate] = STRIP.traceRestart | STRIP.edgeResponse;
@@ -134,11 +138,33 @@ STRIPPED_FROM[FIELD.expect] = STRIP.http10;
 STRIPPED_FROM[FIELD.maxForwards] = STRIP.maxForwards;
 
 /**
- * Names that only the mesh or another proxy may set, whatever follows the prefix. Stripped from
- * what comes from outside, and from what leaves.
+ * Names that only the mesh or another proxy may set; after a hyphen at the end whatever follows.
+ * Stripped from what comes from outside, and from what leaves. First who a caller is (of meshes, of
+ * proxies that end TLS, RFC 9440), then from where, then where its trace began.
  */
-const RESERVED_NAMES = ['azimuth-', 'x-azimuth-', 'x-envoy-', 'x-forwarded-', 'l5d-'];
-const RESERVED_PREFIXES = RESERVED_NAMES.map((p) => Buffer.from(p));
+const RESERVED_NAMES = [
+  ...['azimuth-', 'x-azimuth-', 'x-mesh-', 'x-envoy-', 'x-istio-', 'l5d-', 'x-spiffe-', 'spiffe-'],
+  ...['client-cert', 'client-cert-chain', 'x-client-cert', 'x-client-cert-', 'x-client-verify'],
+  ...['ssl-client-', 'x-ssl-', 'x-amzn-mtls-', 'x-authenticated-', 'x-consumer-'],
+  ...['x-forwarded-', 'x-original-forwarded-for', 'x-original-host', 'x-client-ip'],
+  ...['x-cluster-client-ip', 'true-client-ip', 'cf-connecting-ip', 'fastly-client-ip'],
+  ...[
+    'b3',
+    'x-b3-',
+    'uber-trace-id',
+    'uberctx-',
+    'sw8',
+    'sw8-',
+    'x-ot-span-context',
+    'ot-baggage-',
+  ],
+  ...['grpc-trace-bin', 'x-cloud-trace-context', 'x-amzn-trace-id', 'x-datadog-'],
+];
+/** The same by their first byte: most names of a browser share it with few of them. */
+const RESERVED_BY_FIRST: (readonly Buffer[])[] = Array.from({ length: 256 }, (_, byte) =>
+  RESERVED_NAMES.filter((name) => name.charCodeAt(0) === byte).map((name) => Buffer.from(name)),
+);
+const HYPHEN = 45;
 
 // ---- look-up of a known name by a hash that the parser makes on the way: one probe, no strings.
 const SLOTS = 2048;
@@ -173,17 +199,20 @@ export function fieldIdOf(name: string): number {
   return NAMES.find(([known]) => known === name)?.[1] ?? 0;
 }
 
-/** True when the field name at b[start, end) begins with a reserved prefix. */
+/** True when the field name at b[start, end) is a reserved one. */
 export function isReserved(b: Uint8Array, start: number, end: number): boolean {
-  for (const prefix of RESERVED_PREFIXES) {
-    if (end - start <= prefix.length) continue;
+  for (const name of RESERVED_BY_FIRST[TOKEN[b[start]!]!]!) {
+    const isPrefix = name[name.length - 1] === HYPHEN;
+    if (isPrefix ? end - start <= name.length : end - start !== name.length) continue;
     let i = 0;
-    while (i < prefix.length && TOKEN[b[start + i]!] === prefix[i]) i++;
-    if (i === prefix.length) return true;
+    while (i < name.length && TOKEN[b[start + i]!] === name[i]) i++;
+    if (i === name.length) return true;
   }
   return false;
 }
 
 /** As isReserved, for a lower-cased name given as a string. */
 export const isReservedName = (name: string): boolean =>
-  RESERVED_NAMES.some((prefix) => name.startsWith(prefix));
+  RESERVED_NAMES.some((reserved) =>
+    reserved.endsWith('-') ? name.startsWith(reserved) : name === reserved,
+  );

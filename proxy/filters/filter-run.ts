@@ -40,6 +40,8 @@ export interface HeldHead {
 
 /** The exchange. Each returns the position of the first byte that is not of the request. */
 export interface FilterOwner {
+  /** Address of the client as text. */
+  readonly clientAddress: string;
   filtersPassed(head: HeldHead): number;
   filtersRefused(head: HeldHead, failure: FailureName): number;
   /** With 204 and `ownLines`. */
@@ -90,7 +92,7 @@ export class FilterRun implements FilteredRequest {
   }
 
   get address(): string {
-    return this.#down.address;
+    return this.#owner.clientAddress;
   }
 
   get query(): string {

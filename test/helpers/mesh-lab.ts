@@ -4,6 +4,7 @@
  * to pass; what the proxies record goes where the test says.
  */
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import {
   createServer,
   request,
@@ -11,13 +12,17 @@ import {
   type IncomingMessage,
   type Server,
 } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { entrance, outboundOf, shopMesh, type Topology } from '../../demo/shop-mesh.ts';
 import { SHOP, type Call } from '../../demo/shop/behaviour.ts';
 import type { MeshConfig } from '../../mesh/config.ts';
 import { validateMesh } from '../../mesh/load.ts';
+import { issueMesh } from '../../mesh/issue.ts';
 import { proxyPart } from '../../mesh/parts.ts';
 import { Deadlines } from '../../proxy/deadlines.ts';
 import { DEFAULT_LIMITS } from '../../proxy/limits.ts';
+import { withFiles } from '../../proxy/identity/files.ts';
 import { createProxy, type Proxy } from '../../proxy/process.ts';
 import { silentLog } from '../../runtime/log.ts';
 import type { OutboundMessage } from '../../transport/exporter.ts';
@@ -39,9 +44,18 @@ export async function startMeshLab(
   delay?: InjectedDelay,
 ): Promise<MeshLab> {
   const { text } = await shopMesh(topology, true);
-  const { mesh, faults } = validateMesh('mesh.yaml', text, () => 'password', '');
+  const folder = mkdtempSync(join(tmpdir(), 'azimuth-mesh-lab-'));
+  const meshFile = join(folder, 'mesh.yaml');
+  const { mesh, faults } = validateMesh(meshFile, text, () => 'password', '');
   if (mesh === undefined) throw new Error(faults.join('\n'));
   const { config } = mesh;
+  await issueMesh(mesh, {
+    dir: undefined,
+    hours: 1,
+    newAuthority: true,
+    dropOld: true,
+    settled: () => Promise.resolve(),
+  });
   const deadlines = new Deadlines();
   const received = new Map<string, IncomingHttpHeaders[]>();
   const applications: Server[] = [];
@@ -59,7 +73,7 @@ export async function startMeshLab(
   await delay?.start(inbound!.port);
   const proxies: Proxy[] = [];
   for (const { name } of [...config.gateways, ...config.sidecars]) {
-    const part = proxyPart(mesh, name);
+    const part = withFiles(proxyPart(mesh, name));
     const proxy = createProxy({
       part: delay?.wired(part, inbound!.port) ?? part,
       exporter: { name: 'lab', concurrency: 1, send: deliver, close: () => Promise.resolve() },
@@ -80,6 +94,7 @@ export async function startMeshLab(
       deadlines.advance(DEFAULT_LIMITS.drainIdleTimeoutMs);
       await stopped;
       delay?.stop();
+      rmSync(folder, { recursive: true, force: true });
       for (const application of applications) {
         application.closeAllConnections();
         application.close();

@@ -5,6 +5,7 @@
  */
 import { once } from 'node:events';
 import net from 'node:net';
+import tls from 'node:tls';
 import type { FunctionsPart } from '../../mesh/functions.ts';
 import type { Cluster, Listener, ProxyPart, Route } from '../../mesh/part.ts';
 import { DEFAULT_LIMITS_PART } from '../../mesh/limits.ts';
@@ -12,7 +13,8 @@ import { parseTemplate } from '../../mesh/route-template.ts';
 import { Deadlines } from '../../proxy/deadlines.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../proxy/limits.ts';
 import { createProxy, type Proxy } from '../../proxy/process.ts';
-import { silentLog } from '../../runtime/log.ts';
+import type { Issued } from '../../runtime/certificate-authority.ts';
+import { silentLog, type Log } from '../../runtime/log.ts';
 import { RESPONSE_FLAGS } from '../../telemetry/hop-record.ts';
 import { TUNNEL } from '../../telemetry/names.ts';
 import { readSpans, type Span } from '../../telemetry/otlp-objects.ts';
@@ -213,6 +215,13 @@ export interface LabSettings {
   readonly pathMode?: 'template' | 'hash' | 'keep';
   readonly exporter?: Exporter;
   readonly telemetry?: Partial<ProxyPart['telemetry']>;
+  /** TLS of the listener, of calls, and the content of the files that they name. */
+  readonly tls?: Listener['tls'];
+  readonly clusterTls?: Cluster['tls'];
+  readonly identity?: ProxyPart['identity'];
+  readonly files?: Readonly<Record<string, string>>;
+  readonly log?: Log;
+  readonly trustedHops?: number;
 }
 
 export class ProxyLab {
@@ -240,7 +249,7 @@ export class ProxyLab {
     this.proxy = createProxy({
       part: this.part,
       exporter: this.#settings.exporter ?? this.#exporter(),
-      log: silentLog,
+      log: this.#settings.log ?? silentLog,
       deadlines: this.deadlines,
       timers: this.timers,
       ...(this.#settings.limits === undefined ? {} : { limits: this.#settings.limits }),
@@ -287,6 +296,23 @@ export class ProxyLab {
     const client = new RawPeer(socket);
     this.#clients.push(client);
     await once(socket, 'connect');
+    return client;
+  }
+
+  /** As `connect`, over TLS, with a certificate and the authority of the proxy's. */
+  async connectTls(own: Issued, authority: Issued): Promise<RawPeer> {
+    const socket = tls.connect({
+      port: this.port,
+      host: '127.0.0.1',
+      cert: own.cert,
+      key: own.key,
+      ca: authority.cert,
+      // Its name is an id; who it is concerns other tests.
+      rejectUnauthorized: false,
+    });
+    const client = new RawPeer(socket);
+    this.#clients.push(client);
+    await once(socket, 'secureConnect');
     return client;
   }
 
@@ -358,14 +384,20 @@ export class ProxyLab {
   }
 
   get part(): ProxyPart {
+    return this.partAt(this.#settings.endpoints === undefined ? this.upstream.port : 0);
+  }
+
+  /** The part of the proxy in front of an upstream at a port of loopback. */
+  partAt(upstreamPort: number): ProxyPart {
     const { side = 'ingress', meshed = true, targetRole = 'workload' } = this.#settings;
     const cluster: Cluster = {
       name: 'catalog',
-      endpoints: this.#settings.endpoints ?? [{ host: '127.0.0.1', port: this.upstream.port }],
+      endpoints: this.#settings.endpoints ?? [{ host: '127.0.0.1', port: upstreamPort }],
       meshed,
       role: targetRole,
       connect_timeout_ms: 1_000,
       balance: this.#settings.balance ?? 'least_load',
+      tls: this.#settings.clusterTls,
     };
     const { functions: only } = this.#settings;
     const all: LabRoute = { path: '/*', ...(only === undefined ? {} : { functions: only }) };
@@ -423,8 +455,12 @@ export class ProxyLab {
             role: isMerged ? 'gateway_bff' : isGateway ? 'gateway' : 'workload',
           },
           routes,
+          tls: this.#settings.tls,
+          trusted_hops: this.#settings.trustedHops,
         },
       ],
+      identity: this.#settings.identity,
+      files: this.#settings.files,
     };
   }
 }

@@ -217,7 +217,7 @@ describe('Topology', function () {
         assert.ok(lab.received.get('web-bff')!.length > 0);
       });
 
-      it('knows the caller of each pass by the listener, or by what a proxy of the mesh says', async () => {
+      it('knows the caller of each pass by the listener, or by its certificate', async () => {
         const peers = await peersOf(`Side != 'ingress'`);
         for (const { side, service, peer, role, known } of peers) {
           const text = `${service} ${side}: ${role} ${peer} by ${known}`;
@@ -228,7 +228,7 @@ describe('Topology', function () {
             continue;
           }
           const shares = topology === 'shared' && service === 'web-bff';
-          assert.equal(known, shares ? 'listener' : 'configuration', text);
+          assert.equal(known, shares ? 'listener' : 'mtls', text);
           const caller = { cart: 'web-bff', pricing: 'cart', 'web-bff': 'edge', catalog: 'edge' };
           const merged = topology === 'merged' && service === 'catalog';
           assert.equal(peer, merged ? 'web-bff' : caller[service as keyof typeof caller], text);

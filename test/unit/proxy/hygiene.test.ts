@@ -79,8 +79,11 @@ describe('Header hygiene', () => {
     assert.deepEqual(fields.get('x-forwarded-proto'), ['http']);
     assert.deepEqual(fields.get('x-forwarded-host'), ['shop.example']);
     assert.match(fields.get('x-request-id')![0]!, /^[0-9a-f]{32}$/);
+    // Said anew for those who read this one; the client sent one.
+    assert.deepEqual(fields.get('forwarded'), ['for=127.0.0.1;proto=http;host="shop.example"']);
     assert.deepEqual([...fields.keys()].sort(), [
       'azimuth-peer',
+      'forwarded',
       'host',
       'traceparent',
       'x-forwarded-for',
