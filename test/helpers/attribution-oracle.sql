@@ -124,7 +124,10 @@ spent AS
         arraySum(arrayMap(c -> tupleElement(c, 2), outbound)) AS lasted,
         arraySum(arrayMap(c -> tupleElement(c, 3), outbound)) AS held,
         bitAnd(a_bits, 3) = 3 AND empty(called) AND NOT a_to_workload AS lacks_child,
-        a_to_workload AND arrayExists(c -> tupleElement(c, 5) != a_clock, outbound) AS two_clocks
+        a_to_workload AND arrayExists(c -> tupleElement(c, 5) != a_clock OR tupleElement(c, 1) < a_from, outbound) AS two_clocks,
+        -- The caller gave up, or a clock runs wrong by more than a part in a thousand.
+        NOT a_to_workload AND a_to - a_from = a_ns AND notEmpty(called) AND tupleElement(called[1], 3) = 0
+            AND a_ns - tupleElement(called[1], 2) < -tupleElement(called[1], 2) / 1000 AS outlived
     FROM attempts
     LEFT JOIN calls ON l_trace = a_trace AND l_hop = a_hop AND l_number = a_number
 ),
@@ -174,7 +177,7 @@ lost AS
 ),
 gaps AS
 (
-    SELECT a_trace AS g_trace, max(lacks_child) AS missing_child, max(two_clocks) AS clock_domains
+    SELECT a_trace AS g_trace, max(lacks_child) AS missing_child, max(two_clocks) AS clock_domains, max(outlived) AS outlives_call
     FROM spent GROUP BY a_trace
 )
 SELECT
@@ -191,7 +194,8 @@ SELECT
         if(missing_child, 'missing_child', ''),
         if(ambiguous_parent, 'ambiguous_parent', ''),
         if(roots > 1, 'several_roots', ''),
-        if(clock_domains, 'clock_domains', '')])) AS lacks
+        if(clock_domains, 'clock_domains', ''),
+        if(outlives_call, 'outlives_call', '')])) AS lacks
 FROM (SELECT trace, count() AS hops FROM hops GROUP BY trace) AS whole
 LEFT JOIN entrances ON entrances.entered = whole.trace
 LEFT JOIN (SELECT trace, id, duration FROM hops) AS root_hop ON root_hop.trace = whole.trace AND root_hop.id = entrances.root
