@@ -64,6 +64,8 @@ export class OpenTraces {
   readonly baseMs: number;
   /** Hops split so far. */
   hops = 0;
+  /** Start of the row added last, Unix milliseconds. */
+  newestMs = 0;
   /** Rows that were dropped since their trace had more than ROWS_MAX. */
   rowsLeftOut = 0;
   readonly #open = new Map<string, OpenTrace>();
@@ -119,6 +121,7 @@ export class OpenTraces {
       trace.endNs = Math.max(trace.endNs, data.start[row]! + data.duration[row]!);
       if (data.isHop[row] === 1) noteEntrance(trace, row, data);
     }
+    if (block.rows > 0) this.newestMs = this.baseMs + reader.startNs(block.rows - 1) / 1e6;
     if (this.#rows > OPEN_ROWS_MAX) this.#closeOldest();
   }
 
@@ -226,6 +229,11 @@ class BlockReader {
     this.#trace = trace.words;
     this.#traceBytes = Buffer.from(trace.bytes.buffer);
     this.#names = names;
+  }
+
+  /** Start of row i, nanoseconds since the base. */
+  startNs(i: number): number {
+    return double(this.#block.columns[COLUMN.start]!.words, i);
   }
 
   /** True when row i belongs to the trace of the row before it. */
