@@ -39,7 +39,6 @@ export interface AttributionSettings {
   readonly retentionDays: number;
   /** Unix milliseconds. */
   readonly nowMs: () => number;
-  readonly onProgress?: OnProgress;
 }
 
 export interface AttributionOutcome {
@@ -57,16 +56,16 @@ export interface AttributionOutcome {
 
 export interface AttributionJob {
   /**
-   * One run. Idempotent.
+   * One run. Idempotent. Tells how far it is.
    * @throws AzimuthError of the store's; what was published until then stays, the next run goes on.
    */
-  run(): Promise<AttributionOutcome>;
+  run(told?: OnProgress): Promise<AttributionOutcome>;
 }
 
 export function createAttributionJob(settings: AttributionSettings): AttributionJob {
   let reader: StreamReader | undefined;
   return {
-    async run() {
+    async run(told) {
       const { store, log, nowMs } = settings;
       const startedMs = nowMs();
       const closedUntilMs = minuteOf(startedMs - CLOSE_AFTER_MS);
@@ -93,7 +92,7 @@ export function createAttributionJob(settings: AttributionSettings): Attribution
         const untilMs = Math.min(closedUntilMs, reader.traces.baseMs + STRETCH_MS);
         const before = reader.tracesSplit;
         published += await reader.readUntil(untilMs, startedMs, (publishedUntilMs) =>
-          settings.onProgress?.({
+          told?.({
             fromMs: watermarkMs,
             untilMs: publishedUntilMs,
             goalMs: closedUntilMs,

@@ -92,7 +92,7 @@ async function backfillAttribution(
     }
   }
   if (window.toMs > publishedUntilMs) {
-    const outcome = await createAttributionJob({ ...settings, onProgress: told }).run();
+    const outcome = await createAttributionJob(settings).run(told);
     attribution += outcome.published + outcome.reopened;
     traces += outcome.traces;
   }
