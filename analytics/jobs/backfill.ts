@@ -30,6 +30,8 @@ export interface BackfillSettings {
   readonly window: Window;
   /** Build minutes anew that have all of their rows, too. */
   readonly again: boolean;
+  /** Absent: both. */
+  readonly only?: BackfillStep | undefined;
   readonly onProgress?: (step: BackfillStep, progress: JobProgress) => void;
 }
 
@@ -46,8 +48,11 @@ export interface BackfillOutcome {
  * @throws AzimuthError of the store's; what was published until then stays.
  */
 export async function backfill(settings: BackfillSettings): Promise<BackfillOutcome> {
-  const rollup = await backfillRollup(settings);
-  return { rollup, ...(await backfillAttribution(settings)) };
+  const { only } = settings;
+  const rollup = only === 'attribution' ? 0 : await backfillRollup(settings);
+  const split =
+    only === 'rollup' ? { attribution: 0, traces: 0 } : await backfillAttribution(settings);
+  return { rollup, ...split };
 }
 
 async function backfillRollup(settings: BackfillSettings): Promise<number> {

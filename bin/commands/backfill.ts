@@ -3,10 +3,11 @@
  * `azimuth analytics`, with a bar; both may run at once.
  */
 import { parseArgs } from 'node:util';
-import { backfill, type BackfillStep } from '../../analytics/jobs/backfill.ts';
+import { backfill, BACKFILL_STEPS, type BackfillStep } from '../../analytics/jobs/backfill.ts';
 import { shareDone, type JobProgress } from '../../analytics/jobs/progress.ts';
 import { parseWindow } from '../../analytics/window.ts';
 import { storePart } from '../../mesh/parts.ts';
+import { AzimuthError } from '../../runtime/errors.ts';
 import { createLog } from '../../runtime/log.ts';
 import { createStoreClient } from '../../store/client.ts';
 import type { Command } from '../command.ts';
@@ -19,7 +20,7 @@ const STATEMENT_TIMEOUT_MS = 600_000;
 
 export const command: Command = {
   help: `
-Usage: azimuth backfill [--last 1d | --from T --to T] [--again] [--mesh FILE]
+Usage: azimuth backfill [--last 1d | --from T --to T] [--again] [--only STEP] [--mesh FILE]
 
 Publishes the traffic and the attributed requests of the past: minutes of the window that are not
 published or got rows since, and, where the window reaches past the newest published minute, all
@@ -29,6 +30,7 @@ beside "azimuth analytics".
   --last 1d         the window that ends now: 1h, 7d, 30d (default 1d)
   --from T --to T   the same by ISO 8601 instants, UTC where no zone stands
   --again           build minutes that have all of their rows anew, too
+  --only STEP       rollup (traffic), or attribution (requests split)
   --json            end with one JSON object on one line
   --mesh FILE       which mesh file names the store
 
@@ -44,11 +46,16 @@ Examples:
         from: { type: 'string' },
         to: { type: 'string' },
         again: { type: 'boolean', default: false },
+        only: { type: 'string' },
         json: { type: 'boolean', default: false },
         mesh: { type: 'string' },
       },
     });
     const nowMs = (): number => Date.now();
+    const only = BACKFILL_STEPS.find((step) => step === values.only);
+    if (only === undefined && values.only !== undefined) {
+      throw new AzimuthError('AZ_USAGE', `--only is one of: ${BACKFILL_STEPS.join(', ')}`);
+    }
     const window = parseWindow(values, nowMs(), '1d');
     const part = storePart(meshFromArgs(values));
     const store = createStoreClient({ ...part, requestTimeoutMs: STATEMENT_TIMEOUT_MS });
@@ -61,6 +68,7 @@ Examples:
         nowMs,
         window,
         again: values.again,
+        only,
         onProgress: (step, progress) => bar.show(step, progress),
       });
       bar.end();

@@ -17,6 +17,7 @@ const STRETCH = { fromMs: T0 - 30 * MINUTE_MS, toMs: T0 + 30 * MINUTE_MS };
 const TOPOLOGIES: readonly Topology[] = ['separate', 'attached', 'shared', 'merged'];
 
 describe('attribution beside the SQL oracle', function () {
+  this.timeout(180_000);
   let store: TestStore;
   beforeEach(async () => {
     store = await startTestStore();

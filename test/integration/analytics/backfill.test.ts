@@ -19,7 +19,7 @@ const WINDOW = { fromMs: T0, toMs: T0 + MINUTES * MINUTE_MS };
 const AFTER_MS = WINDOW.toMs + 5 * MINUTE_MS;
 
 describe('backfill', function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
   let store: TestStore;
   beforeEach(async () => {
     store = await startTestStore();

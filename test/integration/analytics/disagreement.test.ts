@@ -21,7 +21,7 @@ const SEED = 17;
 const T0 = minuteOf(Date.now()) - 6 * 60 * MINUTE_MS;
 
 describe('proxies that disagree', function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
   let store: TestStore;
   beforeEach(async () => {
     store = await startTestStore();
