@@ -167,9 +167,10 @@ function cpuTable({ cpu }: GatewayVsMesh, width: number): string[] {
 }
 
 /** The closing line, and a line for whatever does not belong into it when all is well. */
-function accountedFor({ accounted_for: a }: GatewayVsMesh, width: number): string[] {
+function accountedFor({ from, accounted_for: a }: GatewayVsMesh, width: number): string[] {
+  const since = a.since === from ? '' : ` since ${clockTime(Date.parse(a.since))}`;
   const sum =
-    `Accounted for: ${count(a.finished)} hops finished = ${count(a.stored)} stored + ` +
+    `Accounted for${since}: ${count(a.finished)} hops finished = ${count(a.stored)} stored + ` +
     `${count(a.dropped_total)} dropped` +
     (a.in_flight > 0 ? ` + ${count(a.in_flight)} in flight` : '') +
     (a.lost_at_end > 0 ? ` + ${count(a.lost_at_end)} lost at exit` : '');

@@ -21,7 +21,15 @@ const REQUESTS_PER_INSERT = 50_000;
 const LAST_HOUR = 0.02;
 const STATEMENT_TIMEOUT_MS = 600_000;
 
-const FILL = readFileSync(new URL('./synthetic-hops.sql', import.meta.url), 'utf8');
+/** A process states a ledger this often. */
+const LEDGER_S = 5;
+/** At fewer rows than this the ledgers before the last two hours are rarer, in proportion. */
+const FULL_ROWS = 100_000_000;
+const LEDGERS_PER_INSERT = 50_000;
+
+const sqlOf = (name: string): string => readFileSync(new URL(name, import.meta.url), 'utf8');
+const HOPS_SQL = sqlOf('./synthetic-hops.sql');
+const LEDGERS_SQL = sqlOf('./synthetic-ledgers.sql');
 
 export interface History {
   readonly client: StoreClient;
@@ -70,13 +78,32 @@ analytics: { port: ${await freePort()} }
     storeCpuUs: () => exactCpuUs(treeOf(child)),
     async fill(rows, say) {
       const requests = Math.round(rows / HOPS);
+      const shape = {
+        begin_ms: window.fromMs,
+        hour_ms: lastHour.fromMs,
+        requests,
+        long_ago: Math.round(requests * (1 - LAST_HOUR)),
+      };
+      const recentMs = toMs - 120 * MINUTE_MS;
+      const rareS = Math.max(LEDGER_S, Math.round((LEDGER_S * FULL_ROWS) / rows));
+      for (const [fromMs, untilMs, everyS] of [
+        [window.fromMs, recentMs, rareS],
+        [recentMs, toMs, LEDGER_S],
+      ] as const) {
+        const ledgers = Math.floor((untilMs - fromMs) / (everyS * 1000));
+        for (let first = 0; first < ledgers; first += LEDGERS_PER_INSERT) {
+          await client.command(LEDGERS_SQL, {
+            ...shape,
+            every_s: everyS,
+            from_ms: fromMs + first * everyS * 1000,
+            count: Math.min(LEDGERS_PER_INSERT, ledgers - first),
+          });
+        }
+      }
       let told = 0;
       for (let first = 0; first < requests; first += REQUESTS_PER_INSERT) {
-        await client.command(FILL, {
-          begin_ms: window.fromMs,
-          hour_ms: lastHour.fromMs,
-          requests,
-          long_ago: Math.round(requests * (1 - LAST_HOUR)),
+        await client.command(HOPS_SQL, {
+          ...shape,
           first,
           count: Math.min(REQUESTS_PER_INSERT, requests - first),
         });
