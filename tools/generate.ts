@@ -6,6 +6,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { grafanaFiles } from '../dashboards/grafana/generate.ts';
 import { meshJsonSchema } from '../mesh/config.ts';
+import { clusterSchemaText } from './cluster-schema.ts';
 
 interface Generated {
   /** Relative to the repository. */
@@ -15,6 +16,7 @@ interface Generated {
 
 const GENERATORS: readonly (() => readonly Generated[])[] = [
   () => [{ path: 'mesh/mesh.schema.json', content: json(meshJsonSchema()) }],
+  () => [{ path: 'deploy/clickhouse/cluster/schema.sql', content: clusterSchemaText() }],
   grafanaFiles,
 ];
 
