@@ -2,19 +2,25 @@
  * What tools/generate.ts writes for Grafana: the dashboards as JSON, committed, so that Grafana's
  * file provisioning needs no Node.
  */
+import { attribution } from './attribution.ts';
+import { edgesAndRoutes } from './edges-and-routes.ts';
 import { gatewayVsMesh } from './gateway-vs-mesh.ts';
 import { pipeline } from './pipeline.ts';
+import { traces } from './traces.ts';
+
+/** By the name of their files. */
+const DASHBOARD_FILES = {
+  'gateway-vs-mesh': gatewayVsMesh,
+  attribution,
+  'edges-and-routes': edgesAndRoutes,
+  traces,
+  pipeline,
+};
 
 /** Generated files, path from the root of the repository and content. */
 export function grafanaFiles(): readonly { readonly path: string; readonly content: string }[] {
-  return [
-    {
-      path: 'dashboards/grafana/dashboards/gateway-vs-mesh.json',
-      content: JSON.stringify(gatewayVsMesh(), null, 2) + '\n',
-    },
-    {
-      path: 'dashboards/grafana/dashboards/pipeline.json',
-      content: JSON.stringify(pipeline(), null, 2) + '\n',
-    },
-  ];
+  return Object.entries(DASHBOARD_FILES).map(([name, build]) => ({
+    path: `dashboards/grafana/dashboards/${name}.json`,
+    content: JSON.stringify(build(), null, 2) + '\n',
+  }));
 }
