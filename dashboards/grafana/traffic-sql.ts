@@ -140,7 +140,7 @@ export const HEAT_BANDS: readonly HeatBand[] = Array.from({ length: 43 }, (_, i)
   const ns = 2 ** octave * (i % 2 === 0 ? 1 : 1.5);
   const to = (octave - 10) * 8 + (i % 2) * 4;
   return {
-    ms: (ns / 1e6).toPrecision(3).replace(/e\+\d+$/, ''),
+    ms: String(Number((ns / 1e6).toPrecision(3))),
     from: i === 0 ? 0 : to - 4,
     to: i === 42 ? 216 : to,
   };
