@@ -6,6 +6,9 @@
 import { DashboardBuilder, DashboardCursorSync } from '@grafana/grafana-foundation-sdk/dashboard';
 import { DASHBOARDS, linksFrom, type DashboardName } from './links.ts';
 
+// eslint-disable-next-line @typescript-eslint/no-deprecated
+export type BuiltDashboard = ReturnType<DashboardBuilder['build']>;
+
 /** An empty dashboard; variables and rows are added to it. */
 // eslint-disable-next-line @typescript-eslint/no-deprecated
 export function dashboardOf(name: DashboardName, description: string): DashboardBuilder {
