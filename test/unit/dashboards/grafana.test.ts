@@ -179,6 +179,30 @@ for (const path of ALL_DASHBOARDS) {
   });
 }
 
+describe('the data source for the embedded store', () => {
+  interface Sources {
+    readonly datasources: readonly { jsonData: Record<string, unknown> }[];
+  }
+  const of = (path: string): Sources => parse(read(path)) as Sources;
+
+  it('differs from that for a server in how it is asked, and in nothing else', () => {
+    const [server] = of('dashboards/grafana/provisioning/datasources/clickhouse.yaml').datasources;
+    const [embedded, ...more] = of('deploy/grafana/embedded-store.yaml').datasources;
+    assert.deepEqual(more, []);
+    const asked = { protocol: 'http', port: 8123 };
+    const { username, ...rest } = embedded!.jsonData;
+    assert.match(String(username), /^\$AZIMUTH_/);
+    const expected: Record<string, unknown> = { ...server!.jsonData, ...asked };
+    delete expected['username'];
+    assert.deepEqual(rest, expected);
+    const left = ({ jsonData, ...other }: Sources['datasources'][number]): object => ({
+      ...other,
+      ...{ jsonData: typeof jsonData, secureJsonData: undefined },
+    });
+    assert.deepEqual(left(embedded!), left(server!));
+  });
+});
+
 describe('Grafana dashboard Gateway vs mesh', () => {
   const dashboard = readDashboard(GATEWAY_VS_MESH);
 
