@@ -387,7 +387,9 @@ export class ProxyLab {
     const { side = 'ingress', meshed = true, targetRole = 'workload' } = this.#settings;
     const cluster: Cluster = {
       name: 'catalog',
-      endpoints: this.#settings.endpoints ?? [{ host: '127.0.0.1', port: upstreamPort ?? this.upstream.port }],
+      endpoints: this.#settings.endpoints ?? [
+        { host: '127.0.0.1', port: upstreamPort ?? this.upstream.port },
+      ],
       meshed,
       role: targetRole,
       connect_timeout_ms: 1_000,
