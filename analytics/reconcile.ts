@@ -29,6 +29,11 @@ import type { Window } from './window.ts';
 const SETTLE_MS = 30_000;
 /** How far a hop's start may lie before the ledger from which on it is looked for, at first. */
 const LONG_HOP_MS = 3_600_000;
+/**
+ * A report's account covers so much of the end of its window: it reads raw rows, and those of a month
+ * take minutes and more memory than a store gives to one query.
+ */
+const REPORTED_MS_MAX = 30 * 60_000;
 /** Boots named in one query: parameters travel in the URL. */
 const BOOTS_MAX = 100;
 
@@ -109,13 +114,7 @@ export async function reconcile(
   );
   const deleted = await store.query<DeletedMessages>(sql('reconcile_deleted'), window);
   const edges =
-    options.edges === true
-      ? await store.query<EdgeAccount>(sql('reconcile_edges'), {
-          from_ms: options.fromMs,
-          // The far end of the youngest exits may still be on its way.
-          to_ms: Math.max(options.fromMs, Math.min(options.toMs, nowMs - SETTLE_MS)),
-        })
-      : undefined;
+    options.edges === true ? (await readEdgeAccounts(store, options, nowMs)).accounts : undefined;
   return {
     boots,
     totals: totalOf(boots),
@@ -123,6 +122,41 @@ export async function reconcile(
     deleted_by_broker: deleted,
     ...(edges === undefined ? {} : { edges }),
   };
+}
+
+/**
+ * Exits against entries per pair of workloads, up to `untilMs`: the far end of younger exits may
+ * still be on its way.
+ * @throws AzimuthError of the store's.
+ */
+export async function readEdgeAccounts(
+  store: StoreClient,
+  { fromMs, toMs }: Window,
+  nowMs: number,
+): Promise<{ readonly accounts: readonly EdgeAccount[]; readonly untilMs: number }> {
+  const untilMs = Math.max(fromMs, Math.min(toMs, nowMs - SETTLE_MS));
+  const accounts = await store.query<EdgeAccount>(sql('reconcile_edges'), {
+    from_ms: fromMs,
+    to_ms: untilMs,
+  });
+  return { accounts, untilMs };
+}
+
+/**
+ * The account that a report states beside its figures: of the last half hour of its window. Of all
+ * of a longer one `azimuth reconcile` tells.
+ */
+export async function reconcileForReport(
+  store: StoreClient,
+  options: ReconcileOptions,
+): Promise<ReportedAccount> {
+  const fromMs = Math.max(options.fromMs, options.toMs - REPORTED_MS_MAX);
+  return { ...(await reconcile(store, { ...options, fromMs })), fromMs };
+}
+
+export interface ReportedAccount extends Reconciliation {
+  /** Where its window begins, Unix milliseconds; absent: where the report's does. */
+  readonly fromMs?: number;
 }
 
 /** True when something is wrong: a hop that nobody can explain, or two hops under one number. */

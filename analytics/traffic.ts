@@ -173,19 +173,71 @@ export interface EdgeTraffic {
   readonly traffic: Traffic;
 }
 
+/** Legs that one service received on one route. */
+export interface RouteTraffic {
+  readonly service: string;
+  /** Template; '' where none matched. */
+  readonly route: string;
+  readonly edgeClass: EdgeClass;
+  readonly traffic: Traffic;
+}
+
+/** Rows by busyness, with what the reading itself has to say. */
+export interface WindowGroups<Group> {
+  readonly finalUntilMs: number;
+  /** The busiest first, GROUPS_MAX at most. */
+  readonly groups: readonly Group[];
+  /** There are more than GROUPS_MAX; the others are in no group here. */
+  readonly cut: boolean;
+}
+
+/** Most groups of one reading: more than a person reads, and a bound for whoever names routes. */
+export const GROUPS_MAX = 500;
+
 /**
- * Reads a window by edges, the busiest first, 500 at most; loopback legs are no edge.
+ * Reads a window by edges; loopback legs are no edge.
  * @throws AzimuthError of the store's.
  */
-export async function readEdges(store: StoreClient, window: Window): Promise<EdgeTraffic[]> {
-  const plan = await planReading(store, window);
-  const rows = await store.query<
-    SumsRow & { caller: string; callee: string; edge_class: EdgeClass }
-  >(sql('window_edges'), plan.params);
-  return rows.map((row) => ({
+export function readEdges(store: StoreClient, window: Window): Promise<WindowGroups<EdgeTraffic>> {
+  return readGroups(store, window, 'window_edges', (row) => ({
     caller: row.caller,
     callee: row.callee,
     edgeClass: row.edge_class,
     traffic: trafficOf(row),
   }));
+}
+
+/**
+ * Reads a window by routes; loopback legs have their route at the far end.
+ * @throws AzimuthError of the store's.
+ */
+export function readRoutes(
+  store: StoreClient,
+  window: Window,
+): Promise<WindowGroups<RouteTraffic>> {
+  return readGroups(store, window, 'window_routes', (row) => ({
+    service: row.service,
+    route: row.route,
+    edgeClass: row.edge_class,
+    traffic: trafficOf(row),
+  }));
+}
+
+/** A row of window_edges.sql (caller, callee) or window_routes.sql (service, route). */
+type GroupRow = SumsRow &
+  Record<'caller' | 'callee' | 'service' | 'route', string> & { edge_class: EdgeClass };
+
+async function readGroups<Group>(
+  store: StoreClient,
+  window: Window,
+  query: 'window_edges' | 'window_routes',
+  groupOf: (row: GroupRow) => Group,
+): Promise<WindowGroups<Group>> {
+  const { params, finalUntilMs } = await planReading(store, window);
+  const rows = await store.query<GroupRow>(sql(query), params);
+  return {
+    finalUntilMs,
+    groups: rows.slice(0, GROUPS_MAX).map(groupOf),
+    cut: rows.length > GROUPS_MAX,
+  };
 }

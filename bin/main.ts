@@ -28,10 +28,18 @@ const COMMANDS: Record<string, { about: string; load: () => Promise<{ command: C
     about: 'run the analytics jobs each minute',
     load: () => import('./commands/analytics.ts'),
   },
+  backfill: {
+    about: 'publish minutes of the past that the jobs left out',
+    load: () => import('./commands/backfill.ts'),
+  },
   topics: { about: 'create the Kafka topics', load: () => import('./commands/topics.ts') },
   report: {
-    about: 'print a report: gateway-vs-mesh, attribution',
+    about: 'print a report: gateway-vs-mesh, attribution, routes, edges and more',
     load: () => import('./commands/report.ts'),
+  },
+  top: {
+    about: 'routes and edges as they are now',
+    load: () => import('./commands/top.ts'),
   },
   explain: {
     about: 'show one request as a waterfall, with the sum of its parts',

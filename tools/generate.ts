@@ -4,8 +4,10 @@
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { openApiDocument } from '../analytics/openapi.ts';
 import { grafanaFiles } from '../dashboards/grafana/generate.ts';
 import { meshJsonSchema } from '../mesh/config.ts';
+import { clusterSchemaText } from './cluster-schema.ts';
 
 interface Generated {
   /** Relative to the repository. */
@@ -15,6 +17,8 @@ interface Generated {
 
 const GENERATORS: readonly (() => readonly Generated[])[] = [
   () => [{ path: 'mesh/mesh.schema.json', content: json(meshJsonSchema()) }],
+  () => [{ path: 'docs/openapi.json', content: json(openApiDocument()) }],
+  () => [{ path: 'deploy/clickhouse/cluster/schema.sql', content: clusterSchemaText() }],
   grafanaFiles,
 ];
 

@@ -9,7 +9,7 @@
  * (0.5 to 0.8 % wide), so that published and unpublished requests can be ranked together. A band
  * is made of whole buckets. Pure.
  */
-import { seededRandom } from './resampling.ts';
+import { seededRandom } from '../../runtime/seeded-random.ts';
 import { KIND, SEGMENT_KINDS } from './segments.ts';
 
 /** Percentiles that have a band, as fractions. */

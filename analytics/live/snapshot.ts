@@ -127,7 +127,8 @@ async function readLiveEdges(store: StoreClient, window: Window): Promise<LiveEd
     const quantile = quantileOf(histogram, p);
     return quantile === undefined ? null : quantile.ns / 1e6;
   };
-  return (await readEdges(store, window)).map(({ caller, callee, edgeClass, traffic }) => ({
+  const { groups } = await readEdges(store, window);
+  return groups.map(({ caller, callee, edgeClass, traffic }) => ({
     from: edgeClass.startsWith('external_to') ? 'clients' : caller,
     to: callee,
     edge_class: edgeClass,

@@ -5,7 +5,8 @@
 import { KIND_MEANINGS, SEGMENT_KINDS, type SegmentKind } from '../attribution/segments.ts';
 import type { Attribution, AttributionBand } from './attribution.ts';
 import { clockTime, count, day, percent, threeDigits } from './numbers.ts';
-import { renderTable, spread, type TextSettings } from './table.ts';
+import type { Presentation } from './presentation.ts';
+import { renderTable, spread, type Column, type TextSettings } from './table.ts';
 
 const WIDTH_MAX = 110;
 
@@ -80,7 +81,7 @@ export function attributionText(report: Attribution, settings: TextSettings): st
     );
     return indent([...out, ...incomplete(report)]);
   }
-  const [head, ...rows] = bandTable(report.bands, width);
+  const [head, ...rows] = renderTable(bandColumns(report.bands), width);
   out.push(dim(head ?? ''), ...rows);
   out.push(
     dim(
@@ -98,20 +99,7 @@ export function attributionText(report: Attribution, settings: TextSettings): st
         .join('  '),
     '',
   );
-  const top = report.bands.filter((b) => b.percentile >= 99).at(0) ?? report.bands.at(-1)!;
-  const shown = top.segments.filter((s) => Math.abs(s.ms) >= 0.0005).slice(0, 8);
-  const [segmentHead, ...segments] = renderTable(
-    [
-      {
-        head: `largest near ${label(top)}`,
-        spare: 0,
-        cells: shown.map((s) => `  ${segmentName(s)}`),
-      },
-      { head: 'ms', spare: 0, cells: shown.map((s) => signed(s.ms, threeDigits)) },
-      { head: 'share', spare: 0, cells: shown.map((s) => signed(s.ms / top.total.ms, percent)) },
-    ],
-    width,
-  );
+  const [segmentHead, ...segments] = renderTable(segmentColumns(slowBand(report.bands)), width);
   out.push(dim(segmentHead ?? ''), ...segments, '');
   out.push(...incomplete(report));
   if (report.bands.some((b) => b.few)) {
@@ -132,31 +120,106 @@ const signed = (n: number, format: (n: number) => string): string =>
 
 const label = (band: AttributionBand): string => `p${band.percentile}`;
 
-function bandTable(bands: readonly AttributionBand[], width: number): string[] {
+function bandColumns(bands: readonly AttributionBand[]): Column[] {
   const shown = COLUMNS.filter(([kind]) => bands.some((band) => band.kinds[kind].ms !== 0));
-  return renderTable(
-    [
-      { head: '', spare: 0, cells: bands.map(label) },
-      { head: 'total', spare: 0, cells: bands.map((b) => threeDigits(b.total.ms)) },
-      {
-        head: '±',
-        spare: 1,
-        cells: bands.map((b) => threeDigits((b.total.high_ms - b.total.low_ms) / 2)),
-      },
-      ...shown.map(([kind, head]) => ({
-        head,
-        spare: 0,
-        cells: bands.map((b) => signed(b.kinds[kind].ms, threeDigits)),
-      })),
-      {
-        head: 'client wait',
-        spare: 3,
-        cells: bands.map((b) => threeDigits(b.kinds.client_wait.ms)),
-      },
-      { head: 'n', spare: 0, cells: bands.map((b) => count(b.requests) + (b.few ? ', few' : '')) },
+  return [
+    { head: '', spare: 0, cells: bands.map(label) },
+    { head: 'total', spare: 0, cells: bands.map((b) => threeDigits(b.total.ms)) },
+    {
+      head: '±',
+      spare: 1,
+      cells: bands.map((b) => threeDigits((b.total.high_ms - b.total.low_ms) / 2)),
+    },
+    ...shown.map(([kind, head]) => ({
+      head,
+      spare: 0,
+      cells: bands.map((b) => signed(b.kinds[kind].ms, threeDigits)),
+    })),
+    {
+      head: 'client wait',
+      spare: 3,
+      cells: bands.map((b) => threeDigits(b.kinds.client_wait.ms)),
+    },
+    { head: 'n', spare: 0, cells: bands.map((b) => count(b.requests) + (b.few ? ', few' : '')) },
+  ];
+}
+
+/** The band that people ask about first: p99, where there is one. */
+const slowBand = (bands: readonly AttributionBand[]): AttributionBand =>
+  bands.find((band) => band.percentile >= 99) ?? bands.at(-1)!;
+
+const SEGMENTS_MAX = 8;
+
+function segmentColumns(band: AttributionBand): Column[] {
+  const shown = band.segments.filter((s) => Math.abs(s.ms) >= 0.0005).slice(0, SEGMENTS_MAX);
+  return [
+    {
+      head: `largest near ${label(band)}`,
+      spare: 0,
+      cells: shown.map((s) => `  ${segmentName(s)}`),
+    },
+    { head: 'ms', spare: 0, cells: shown.map((s) => signed(s.ms, threeDigits)) },
+    { head: 'share', spare: 0, cells: shown.map((s) => signed(s.ms / band.total.ms, percent)) },
+  ];
+}
+
+/** The same for a page. */
+export function presentAttribution(report: Attribution): Presentation {
+  const { bands } = report;
+  const parts = BARS.filter(({ kind }) => bands.some((band) => band.kinds[kind].ms > 0));
+  return {
+    title: 'Where the time goes',
+    about: 'Of the latency at the edge, how much is whose, at each percentile, adding up exactly.',
+    head: { ...report, window_s: (Date.parse(report.to) - Date.parse(report.from)) / 1000 },
+    context: Object.entries(report.filter)
+      .filter(([, value]) => value !== undefined)
+      .map(([name, value]) => `${name} ${value}`),
+    facts: [
+      `${count(report.complete)} complete requests`,
+      `${count(report.incomplete)} incomplete`,
     ],
-    width,
-  );
+    tables: [
+      {
+        caption: 'Mean of each part among the requests near the percentile, milliseconds',
+        columns: bandColumns(bands),
+        empty: 'No complete request from outside in this window.',
+      },
+      ...(bands.length === 0
+        ? []
+        : [
+            {
+              caption: `Largest segments near ${label(slowBand(bands))}`,
+              columns: segmentColumns(slowBand(bands)),
+              empty: '',
+            },
+          ]),
+    ],
+    plots: [
+      {
+        kind: 'stacks',
+        caption:
+          'Where the time goes near each percentile; calls side by side make the parts longer than the total',
+        unit: 'ms',
+        parts: parts.map(({ label: text }) => text),
+        rows: bands.map((band) => ({
+          label: label(band),
+          values: parts.map(({ kind }) => band.kinds[kind].ms),
+        })),
+      },
+    ],
+    warnings: [
+      ...(report.left_out_until === null
+        ? []
+        : ['The attribution job is far behind: requests that it has not published are left out.']),
+      ...(bands.some((band) => band.few)
+        ? ['Bands with fewer than 30 requests say little: ask for a longer window.']
+        : []),
+    ],
+    notes: [
+      'the parts add up to the total; percentiles of parts would not; --json has intervals and every segment',
+      ...incomplete(report),
+    ],
+  };
 }
 
 /** Parts of the total as a bar; what ran in parallel makes the parts longer than the total. */

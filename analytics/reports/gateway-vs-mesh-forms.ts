@@ -4,8 +4,12 @@
  */
 import type { Direction } from '../../telemetry/edge-class.ts';
 import type { GatewayVsMesh, Part, TrafficLine } from './gateway-vs-mesh.ts';
-import { clockTime, count, day, percent, rate, threeDigits } from './numbers.ts';
-import { clauses, renderTable, spread, type TextSettings } from './table.ts';
+import { csvOf } from './csv.ts';
+import { FEW_FOR_P99 } from './traffic-figures.ts';
+import { clockTime, count, percent, rate, threeDigits } from './numbers.ts';
+import { finalityText, timeText } from './presentation-text.ts';
+import type { Presentation } from './presentation.ts';
+import { clauses, renderTable, spread, type Column, type TextSettings } from './table.ts';
 
 const DIRECTION_TEXT: Readonly<Record<Direction, string>> = {
   north_south: 'north-south',
@@ -23,6 +27,12 @@ const PART_TEXT: Readonly<Record<Part, string>> = {
   loopback: 'loopback',
 };
 
+/** Where BFFs' sidecars perform the gateway's functions, there is no gateway to name. */
+const MERGED_TEXT: Readonly<Partial<Record<Part, string>>> = {
+  gateway: 'BFF ingress',
+  gateway_to_mesh: 'BFF → mesh',
+};
+
 const WIDTH_MAX = 110;
 
 /** The way onward for people who speak SQL: the view of published minutes. */
@@ -33,18 +43,15 @@ export function gatewayVsMeshText(report: GatewayVsMesh, settings: TextSettings)
   const width = Math.min(WIDTH_MAX, settings.width) - 2;
   const bold = (text: string): string => (settings.color ? `\x1b[1m${text}\x1b[22m` : text);
   const dim = (text: string): string => (settings.color ? `\x1b[2m${text}\x1b[22m` : text);
-  const fromMs = Date.parse(report.from);
-  const toMs = Date.parse(report.to);
-  const sameDay = day(fromMs) === day(toMs - 1);
-  const until = sameDay ? clockTime(toMs) : `${day(toMs)} ${clockTime(toMs)}`;
-  const finalMs = Date.parse(report.final_until);
 
+  const merged = isMerged(report);
   const out = spread(
     [
       'Gateway versus mesh',
       [report.meshes.join(', '), report.topologies.join(', ')].filter((s) => s !== '').join(' / '),
-      `${day(fromMs)} ${clockTime(fromMs)} - ${until} UTC`,
+      timeText(report),
       `perspective ${report.perspective}`,
+      merged ? 'merged: no gateway process' : '',
     ],
     width,
   ).map(bold);
@@ -56,7 +63,7 @@ export function gatewayVsMeshText(report: GatewayVsMesh, settings: TextSettings)
         `${count(report.requests)} requests from outside (${rate(report.requests_per_s)}/s)`,
         `${count(legs.sum - legs.loopback)} legs, ${count(legs.loopback)} loopback`,
         `${count(processes)} ${processes === 1 ? 'proxy' : 'proxies'}`,
-        finality(report.provisional, finalMs, fromMs),
+        finalityText(report),
       ],
       width,
     ),
@@ -70,15 +77,22 @@ export function gatewayVsMeshText(report: GatewayVsMesh, settings: TextSettings)
     return indent(out);
   }
 
-  const shown = report.lines.filter((line) =>
-    line.part === 'all' ? line.direction !== 'neither' : line.legs > 0 || line.part !== 'egress',
-  );
-  const [head, ...rows] = trafficTable(shown, width);
+  const shown = shownLines(report);
+  const [head, ...rows] = renderTable(trafficColumns(shown, merged), width);
   out.push(dim(head ?? ''));
   for (const [i, row] of rows.entries()) out.push(shown[i]?.part === 'all' ? bold(row) : row);
   const { moved } = report;
   out.push(
     ...[
+      ...(merged
+        ? clauses(
+            [
+              "the BFFs' sidecars perform the gateway's functions",
+              'their cost: azimuth report attribution',
+            ],
+            width,
+          )
+        : []),
       'times in ms, without waiting for clients',
       ...clauses(
         [
@@ -92,7 +106,7 @@ export function gatewayVsMeshText(report: GatewayVsMesh, settings: TextSettings)
   );
 
   if (report.cpu.length > 0) {
-    const [cpuHead, ...cpuRows] = cpuTable(report, width);
+    const [cpuHead, ...cpuRows] = renderTable(cpuColumns(report), width);
     out.push('', dim(cpuHead ?? ''), ...cpuRows);
   }
   out.push('', ...accountedFor(report, width));
@@ -105,14 +119,8 @@ export function gatewayVsMeshText(report: GatewayVsMesh, settings: TextSettings)
 const indent = (lines: readonly string[]): string =>
   lines.map((line) => (line === '' ? '\n' : `  ${line}\n`)).join('');
 
-function finality(provisional: boolean, finalMs: number, fromMs: number): string {
-  if (!provisional) return 'data final';
-  return finalMs <= fromMs
-    ? 'data provisional'
-    : `data final up to ${clockTime(finalMs)}, provisional after`;
-}
-
-function trafficTable(lines: readonly TrafficLine[], width: number): string[] {
+function trafficColumns(lines: readonly TrafficLine[], merged: boolean): Column[] {
+  const parts = merged ? { ...PART_TEXT, ...MERGED_TEXT } : PART_TEXT;
   const column = (head: string, spare: number, cell: (line: TrafficLine) => string) => ({
     head,
     spare,
@@ -120,56 +128,51 @@ function trafficTable(lines: readonly TrafficLine[], width: number): string[] {
       line.legs === 0 && head !== 'legs' && head !== '' ? '' : cell(line),
     ),
   });
-  return renderTable(
-    [
-      column('', 0, (line) =>
-        line.part === 'all' ? DIRECTION_TEXT[line.direction] : `  ${PART_TEXT[line.part]}`,
-      ),
-      column('legs', 0, (line) => count(line.legs)),
-      column('/s', 5, (line) => rate(line.legs_per_s)),
-      column('share', 4, (line) => percent(line.share)),
-      column('errors', 0, (line) => percent(line.error_share)),
-      column('MB in', 8, (line) => threeDigits(line.bytes_in / 1e6)),
-      column('MB out', 8, (line) => threeDigits(line.bytes_out / 1e6)),
-      column('open', 7, (line) => threeDigits(line.concurrency)),
-      column('p50', 0, (line) => threeDigits(line.latency.p50.ms)),
-      column('p90', 3, (line) => threeDigits(line.latency.p90.ms)),
-      column('p99', 0, (line) => threeDigits(line.latency.p99.ms)),
-      column('own p50', 2, (line) => threeDigits(line.own.p50.ms)),
-      column('own p99', 1, (line) => threeDigits(line.own.p99.ms)),
-    ],
-    width,
-  );
+  return [
+    column('', 0, (line) =>
+      line.part === 'all' ? DIRECTION_TEXT[line.direction] : `  ${parts[line.part]}`,
+    ),
+    column('legs', 0, (line) => count(line.legs)),
+    column('/s', 5, (line) => rate(line.legs_per_s)),
+    column('share', 4, (line) => percent(line.share)),
+    column('errors', 0, (line) => percent(line.error_share)),
+    column('MB in', 8, (line) => threeDigits(line.bytes_in / 1e6)),
+    column('MB out', 8, (line) => threeDigits(line.bytes_out / 1e6)),
+    column('open', 7, (line) => threeDigits(line.concurrency)),
+    column('p50', 0, (line) => threeDigits(line.latency.p50.ms)),
+    column('p90', 3, (line) => threeDigits(line.latency.p90.ms)),
+    column('p99', 0, (line) => threeDigits(line.latency.p99.ms)),
+    column('own p50', 2, (line) => threeDigits(line.own.p50.ms)),
+    column('own p99', 1, (line) => threeDigits(line.own.p99.ms)),
+  ];
 }
 
-function cpuTable({ cpu }: GatewayVsMesh, width: number): string[] {
-  return renderTable(
-    [
-      {
-        head: 'CPU',
-        spare: 0,
-        cells: cpu.map(({ role }) => `  ${role === '' ? 'unknown' : role}`),
-      },
-      { head: 'processes', spare: 1, cells: cpu.map((line) => count(line.processes)) },
-      {
-        head: 'ms per 1,000 requests',
-        spare: 0,
-        cells: cpu.map((line) => threeDigits(line.cpu_ms_per_1000_requests)),
-      },
-      {
-        head: 'ms per 1,000 hops',
-        spare: 2,
-        cells: cpu.map((line) => threeDigits(line.cpu_ms_per_1000_hops)),
-      },
-    ],
-    width,
-  );
+function cpuColumns({ cpu }: GatewayVsMesh): Column[] {
+  return [
+    {
+      head: 'CPU',
+      spare: 0,
+      cells: cpu.map(({ role }) => `  ${role === '' ? 'unknown' : role}`),
+    },
+    { head: 'processes', spare: 1, cells: cpu.map((line) => count(line.processes)) },
+    {
+      head: 'ms per 1,000 requests',
+      spare: 0,
+      cells: cpu.map((line) => threeDigits(line.cpu_ms_per_1000_requests)),
+    },
+    {
+      head: 'ms per 1,000 hops',
+      spare: 2,
+      cells: cpu.map((line) => threeDigits(line.cpu_ms_per_1000_hops)),
+    },
+  ];
 }
 
 /** The closing line, and a line for whatever does not belong into it when all is well. */
-function accountedFor({ accounted_for: a }: GatewayVsMesh, width: number): string[] {
+function accountedFor({ from, accounted_for: a }: GatewayVsMesh, width: number): string[] {
+  const since = a.since === from ? '' : ` since ${clockTime(Date.parse(a.since))}`;
   const sum =
-    `Accounted for: ${count(a.finished)} hops finished = ${count(a.stored)} stored + ` +
+    `Accounted for${since}: ${count(a.finished)} hops finished = ${count(a.stored)} stored + ` +
     `${count(a.dropped_total)} dropped` +
     (a.in_flight > 0 ? ` + ${count(a.in_flight)} in flight` : '') +
     (a.lost_at_end > 0 ? ` + ${count(a.lost_at_end)} lost at exit` : '');
@@ -191,26 +194,74 @@ function accountedFor({ accounted_for: a }: GatewayVsMesh, width: number): strin
   return lines;
 }
 
-type Cell = string | number | null;
+/** No request enters at a gateway. */
+const isMerged = (report: GatewayVsMesh): boolean =>
+  report.requests > 0 && report.requests_at_bff === report.requests;
 
-/** One line a part; names as in the JSON form, joined with `_`. No value needs quoting. */
-export function gatewayVsMeshCsv(report: GatewayVsMesh): string {
-  const rows = report.lines.map((line): [string, Cell][] => [
-    ['from', report.from],
-    ['to', report.to],
-    ['final_until', report.final_until],
-    ['perspective', report.perspective],
-    ...flat('', line),
-  ]);
-  const head = (rows[0] ?? []).map(([name]) => name).join(',');
-  const lines = rows.map((row) => row.map(([, cell]) => String(cell ?? '')).join(','));
-  return [head, ...lines].join('\n') + '\n';
+const shownLines = (report: GatewayVsMesh): TrafficLine[] =>
+  report.lines.filter((line) =>
+    line.part === 'all' ? line.direction !== 'neither' : line.legs > 0 || line.part !== 'egress',
+  );
+
+/** The same for a page. */
+export function presentGatewayVsMesh(report: GatewayVsMesh): Presentation {
+  const merged = isMerged(report);
+  const lines = shownLines(report);
+  const names = merged ? { ...PART_TEXT, ...MERGED_TEXT } : PART_TEXT;
+  const nameOf = ({ part, direction }: TrafficLine): string =>
+    part === 'all' ? DIRECTION_TEXT[direction] : names[part];
+  const most = Math.max(1, ...lines.map((line) => line.legs));
+  const { moved } = report;
+  return {
+    title: 'Gateway versus mesh',
+    about: 'Load and latency of the gateway and of the mesh, by direction.',
+    head: report,
+    context: [
+      `perspective ${report.perspective}`,
+      [report.meshes.join(', '), report.topologies.join(', ')].filter((s) => s !== '').join(' / '),
+      merged ? 'merged: no gateway process' : '',
+    ].filter((text) => text !== ''),
+    facts: [
+      `${count(report.requests)} requests from outside (${rate(report.requests_per_s)}/s)`,
+      `${count(report.legs.sum - report.legs.loopback)} legs`,
+    ],
+    tables: [
+      {
+        caption: 'Legs by direction and part',
+        columns: trafficColumns(lines, merged),
+        bars: { head: 'load', shares: lines.map((line) => line.legs / most) },
+        empty: '',
+      },
+      { caption: 'CPU by role', columns: cpuColumns(report), empty: 'No ledger arrived.' },
+    ],
+    plots: [
+      {
+        kind: 'spans',
+        caption: 'Latency: p50, p90 (mark) and p99, milliseconds without client wait',
+        unit: 'ms',
+        rows: lines
+          .filter((line) => line.latency.p99.ms !== null)
+          .map((line) => ({
+            label: nameOf(line),
+            low: line.latency.p50.ms ?? 0,
+            middle: line.latency.p90.ms ?? 0,
+            high: line.latency.p99.ms ?? 0,
+          })),
+      },
+    ],
+    warnings: lines.some((line) => line.latency.count > 0 && line.latency.count < FEW_FOR_P99)
+      ? [`A part with fewer than ${FEW_FOR_P99} legs has one of its few slowest as p99.`]
+      : [],
+    notes: [
+      'times in ms, without waiting for clients; own: the receiving proxy itself',
+      `perspective ${moved.other_perspective} moves ${count(moved.legs)} legs (${percent(moved.share)}) to ${DIRECTION_TEXT[moved.to_direction]}; requests stay ${count(report.requests)}`,
+      ...accountedFor(report, Infinity),
+    ],
+  };
 }
 
-function flat(prefix: string, value: object): [string, Cell][] {
-  return (Object.entries(value) as [string, Cell | object][]).flatMap(([key, inner]) =>
-    typeof inner === 'object' && inner !== null
-      ? flat(`${prefix}${key}_`, inner)
-      : [[prefix + key, inner] satisfies [string, Cell]],
-  );
+/** One line a part. */
+export function gatewayVsMeshCsv(report: GatewayVsMesh): string {
+  const { from, to, final_until, perspective } = report;
+  return csvOf(report.lines.map((line) => ({ from, to, final_until, perspective, ...line })));
 }

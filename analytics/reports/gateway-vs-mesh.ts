@@ -14,8 +14,7 @@ import {
   type ProxyRole,
 } from '../../telemetry/edge-class.ts';
 import type { StoreClient } from '../../store/client.ts';
-import { countOf, quantileOf, type Histogram } from '../histogram.ts';
-import { reconcile, type Reconciliation } from '../reconcile.ts';
+import { reconcileForReport, type Reconciliation, type ReportedAccount } from '../reconcile.ts';
 import {
   addTraffic,
   emptyTraffic,
@@ -24,6 +23,7 @@ import {
   type WindowTraffic,
 } from '../traffic.ts';
 import type { Window } from '../window.ts';
+import { ratio, trafficFigures, type TrafficFigures } from './traffic-figures.ts';
 
 /** Parts of the traffic that one line of the report stands for. Each class is in exactly one. */
 export const PARTS = {
@@ -36,16 +36,8 @@ export const PARTS = {
 } as const satisfies Record<string, readonly [EdgeClass, ...EdgeClass[]]>;
 export type Part = keyof typeof PARTS;
 
-/** One quantile in milliseconds, with the bounds of the bucket it was read from; null: no hop has one. */
-interface QuantileMs {
-  readonly ms: number | null;
-  readonly low_ms: number | null;
-  /** Also null where the bucket has no end (above 128 s). */
-  readonly high_ms: number | null;
-}
-
 /** One line of the report. */
-export interface TrafficLine {
+export interface TrafficLine extends TrafficFigures {
   readonly direction: Direction;
   /** `all`: the whole direction. */
   readonly part: Part | 'all';
@@ -55,22 +47,7 @@ export interface TrafficLine {
   readonly legs_per_s: number;
   /** Of all legs but loopback ones; null for loopback. */
   readonly share: number | null;
-  readonly errors: number;
-  /** Of its legs; null without legs. */
-  readonly error_share: number | null;
-  readonly streams: number;
-  readonly attempts: number;
-  readonly bytes_in: number;
-  readonly bytes_out: number;
-  /** Legs open at once, on average: sum of durations / window. */
-  readonly concurrency: number;
-  /** Of effective durations: without waiting for the client. */
-  readonly latency: Quantiles<'p50' | 'p90' | 'p99'>;
-  /** Of the proxy's own time. */
-  readonly own: Quantiles<'p50' | 'p99'>;
 }
-
-type Quantiles<P extends string> = { readonly count: number } & Readonly<Record<P, QuantileMs>>;
 
 interface CpuLine {
   readonly role: ProxyRole;
@@ -96,6 +73,8 @@ export interface GatewayVsMesh {
   readonly topologies: readonly string[];
   readonly requests: number;
   readonly requests_per_s: number;
+  /** Requests that entered at a BFF's sidecar, which then performs the gateway's functions. */
+  readonly requests_at_bff: number;
   /** Loopback legs have no direction; `sum` is all of them, the same in both perspectives. */
   readonly legs: Readonly<Record<Exclude<Direction, 'neither'> | 'loopback' | 'sum', number>>;
   /** What the other perspective moves: the legs between gateway and mesh. */
@@ -109,6 +88,8 @@ export interface GatewayVsMesh {
   readonly lines: readonly TrafficLine[];
   readonly cpu: readonly CpuLine[];
   readonly accounted_for: Reconciliation['totals'] & {
+    /** The account covers the window from here on: the end of a long one. */
+    readonly since: string;
     readonly processes: number;
     readonly ended_without_closing_ledger: number;
     readonly undecodable_messages: number;
@@ -123,7 +104,7 @@ const partsOf = (direction: Direction, perspective: Perspective): Part[] =>
 /** Makes the report's figures from what was read; pure. */
 export function gatewayVsMesh(
   traffic: WindowTraffic,
-  account: Reconciliation,
+  account: ReportedAccount,
   perspective: Perspective,
 ): GatewayVsMesh {
   const { fromMs, toMs } = traffic.window;
@@ -163,24 +144,7 @@ export function gatewayVsMesh(
       requests: hopsWhere((c) => classes.includes(c) && isRequest(c)),
       legs_per_s: sums.hops / seconds,
       share: direction === 'neither' ? null : ratio(sums.hops, shareable),
-      errors: sums.errors,
-      error_share: ratio(sums.errors, sums.hops),
-      streams: sums.streams,
-      attempts: sums.attempts,
-      bytes_in: sums.bytesIn,
-      bytes_out: sums.bytesOut,
-      concurrency: sums.durationNs / 1e9 / seconds,
-      latency: {
-        count: countOf(sums.latency),
-        p50: quantileMs(sums.latency, 0.5),
-        p90: quantileMs(sums.latency, 0.9),
-        p99: quantileMs(sums.latency, 0.99),
-      },
-      own: {
-        count: countOf(sums.own),
-        p50: quantileMs(sums.own, 0.5),
-        p99: quantileMs(sums.own, 0.99),
-      },
+      ...trafficFigures(sums, seconds),
     };
   };
   const lines = (['north_south', 'east_west', 'unknown', 'neither'] as const).flatMap(
@@ -209,6 +173,7 @@ export function gatewayVsMesh(
     topologies: traffic.topologies,
     requests,
     requests_per_s: requests / seconds,
+    requests_at_bff: hopsWhere((c) => c === 'external_to_bff'),
     legs,
     moved: {
       legs: moved,
@@ -230,6 +195,7 @@ export function gatewayVsMesh(
       };
     }),
     accounted_for: {
+      since: new Date(account.fromMs ?? traffic.window.fromMs).toISOString(),
       ...account.totals,
       processes: account.boots.length,
       ended_without_closing_ledger: account.boots.filter(
@@ -251,18 +217,6 @@ export async function readGatewayVsMesh(
   options: { readonly retentionDays?: number; readonly nowMs?: number } = {},
 ): Promise<GatewayVsMesh> {
   const traffic = await readTraffic(store, window);
-  const account = await reconcile(store, { ...window, ...options });
+  const account = await reconcileForReport(store, { ...window, ...options });
   return gatewayVsMesh(traffic, account, perspective);
-}
-
-const ratio = (part: number, all: number): number | null => (all === 0 ? null : part / all);
-
-function quantileMs(histogram: Histogram, p: number): QuantileMs {
-  const quantile = quantileOf(histogram, p);
-  if (quantile === undefined) return { ms: null, low_ms: null, high_ms: null };
-  return {
-    ms: Math.round(quantile.ns) / 1e6,
-    low_ms: quantile.lowNs / 1e6,
-    high_ms: Number.isFinite(quantile.highNs) ? quantile.highNs / 1e6 : null,
-  };
 }

@@ -1,7 +1,7 @@
 /**
- * A table for the terminal: first column left, all others right-aligned, units in the head. Columns
- * that do not fit are left out, the least important first. Plain text; styling is added around
- * whole lines only, so that it never counts as width.
+ * A table for the terminal: the first column and those of text left, all others right-aligned, units
+ * in the head. Columns that do not fit are left out, the least important first. Plain text; styling
+ * is added around whole lines only, so that it never counts as width.
  */
 /** For whom a report's text is. */
 export interface TextSettings {
@@ -16,6 +16,8 @@ export interface Column {
   /** The greater, the sooner it is left out on a narrow terminal; 0 stays. */
   readonly spare: number;
   readonly cells: readonly string[];
+  /** Left-aligned, for text; the first column always is. */
+  readonly left?: boolean;
 }
 
 const GAP = '  ';
@@ -33,7 +35,9 @@ export function renderTable(columns: readonly Column[], widthMax: number): strin
   const line = (cellOf: (column: Column) => string): string =>
     kept
       .map((column, i) =>
-        i === 0 ? cellOf(column).padEnd(width(column)) : cellOf(column).padStart(width(column)),
+        i === 0 || column.left === true
+          ? cellOf(column).padEnd(width(column))
+          : cellOf(column).padStart(width(column)),
       )
       .join(GAP)
       .trimEnd();

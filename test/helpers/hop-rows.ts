@@ -16,6 +16,11 @@ export interface TestHop {
   /** Names the hop: trace id and span id are made from it. */
   readonly n: number;
   readonly parentOf?: number;
+  /** Attempt of the parent that brought this hop; default 1. */
+  readonly parentAttempt?: number;
+  readonly attempts?: number;
+  /** Bits of RESPONSE_FLAGS. */
+  readonly flags?: number;
   readonly role?: ProxyRole;
   readonly side?: ProxySide;
   readonly edgeClass?: EdgeClass;
@@ -51,7 +56,10 @@ function rowOf(hop: TestHop): Record<string, string | number> {
     Timestamp: timeOf(hop.atMs),
     TraceId: hex(Math.floor(n / 5) + 1, 32),
     SpanId: spanIdOf(n),
-    ParentSpanId: hop.parentOf === undefined ? '' : spanIdOf(hop.parentOf).slice(0, 15) + '1',
+    ParentSpanId:
+      hop.parentOf === undefined
+        ? ''
+        : spanIdOf(hop.parentOf).slice(0, 15) + hex(hop.parentAttempt ?? 1, 1),
     HopVersion: 1,
     Mesh: 'shop',
     Topology: 'separate',
@@ -71,7 +79,8 @@ function rowOf(hop: TestHop): Record<string, string | number> {
     UpstreamNs: Math.max(0, durationNs - waitNs - ownNs),
     BytesIn: 310,
     BytesOut: 720,
-    Attempts: 1,
+    Attempts: hop.attempts ?? 1,
+    Flags: hop.flags ?? 0,
     AttemptBits: hop.attemptBits ?? 0,
     StreamClass: hop.streamClass ?? '',
     Proxy: hop.proxy ?? 'edge',

@@ -1,11 +1,2 @@
-/** Seeded random numbers for tests (mulberry32): the same seed, the same run. Print the seed. */
-export function seededRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
+/** Seeded random numbers for tests: the same seed, the same run. Print the seed. */
+export { seededRandom } from '../../runtime/seeded-random.ts';

@@ -7,6 +7,7 @@ import {
 } from '../../../analytics/reports/explain.ts';
 import { SEGMENT_KINDS } from '../../../analytics/attribution/segments.ts';
 import { MINUTE_MS, minuteOf } from '../../../analytics/window.ts';
+import { insertHops } from '../../helpers/hop-rows.ts';
 import { seededRandom } from '../../helpers/prng.ts';
 import { startTestStore, type TestStore } from '../../helpers/store.ts';
 import { insertSpans, makeTrace } from '../../helpers/trace-maker.ts';
@@ -58,6 +59,13 @@ describe('azimuth explain', () => {
     const found = await slowestTrace(store.client, window, undefined);
     assert.equal(found, slowest.spans[0]!.traceId);
     await assert.rejects(slowestTrace(store.client, window, '/none'), { code: 'AZ_USAGE' });
+  });
+
+  it('takes a hop that states more attempts than it lists for one attempt', async () => {
+    await insertHops(store.client, [{ n: 5000, atMs: T0, attempts: 3 }]);
+    const trace = await explainTrace(store.client, (1001).toString(16).padStart(32, '0'));
+    assert.deepEqual([trace.hops.length, trace.hops[0]?.attempts], [1, 1]);
+    assert.equal(trace.kinds.gateway + trace.kinds.upstream, trace.duration_ms);
   });
 
   it('says what is wrong with an id that is none or is not stored', async () => {

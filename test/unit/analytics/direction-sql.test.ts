@@ -33,6 +33,12 @@ describe('direction SQL', () => {
     assert.ok(view.includes(PERSPECTIVE_CHECK_SQL));
   });
 
+  it('is what the view `hops` holds, both readings side by side', () => {
+    const view = schema('030_hops.sql');
+    assert.ok(view.includes(`${directionSql('EdgeClass', 'split')} AS DirectionSplit`));
+    assert.ok(view.includes(`${directionSql('EdgeClass', 'whole')} AS DirectionWhole`));
+  });
+
   it('is what the view `otel_traces` holds, by the split reading that spans are tagged with', () => {
     const tag = `if(HopVersion = 0, '', ${directionSql('EdgeClass', 'split')})`;
     assert.ok(schema('004_otel_traces.sql').includes(`'${ATTR.direction}', ${tag}`));

@@ -157,6 +157,24 @@ describe('gateway-vs-mesh', () => {
     assertGolden('gateway-vs-mesh-narrow.txt', text);
   });
 
+  it('names no gateway where the BFFs’ sidecars perform its functions', () => {
+    const merged = windowOf([
+      ['external_to_bff', uniform(1236, 14_200_000, 1_100_000)],
+      ['gateway_bff_to_workload', uniform(3000, 4_800_000, 400_000)],
+    ]);
+    const report = gatewayVsMesh(merged, account(), 'split');
+    assert.equal(report.requests_at_bff, 1236);
+    for (const width of [80, 110]) {
+      const text = gatewayVsMeshText(report, { width, color: false });
+      assert.match(text, /merged: no gateway process/);
+      assert.match(text, /^ +BFF ingress +1,236/m);
+      assert.match(text, /^ +BFF → mesh +3,000|east-west +3,000/m);
+      assert.ok(text.split('\n').every((line) => line.length <= width));
+    }
+    const apart = gatewayVsMesh(windowOf(SHOP), account(), 'split');
+    assert.doesNotMatch(gatewayVsMeshText(apart, { width: 110, color: false }), /merged|BFF/);
+  });
+
   it('says what is not well in words', () => {
     const troubled = {
       stored: 11_000,

@@ -1,4 +1,9 @@
-/** Seeded random numbers for resampling (mulberry32): a report of the same data says the same. */
+/**
+ * Seeded random numbers (mulberry32), the only ones of the project: a report of the same data says
+ * the same, and a test that failed can be run again by its seed. Not for anything secret.
+ */
+
+/** Numbers in [0, 1) that follow from the seed (its low 32 bits). */
 export function seededRandom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {

@@ -1,0 +1,35 @@
+-- Whether the parent that a hop names is stored, per workload. The parent of a hop is an attempt of a
+-- proxy, whose span id is the hop's but for its last digit, or a span of an application. Sets hold
+-- 64-bit hashes: two different ids of one window meet in one with a chance below one in a million.
+WITH
+    sampled AS ({{hops_sampled}}),
+    proxies AS (SELECT cityHash64(TraceId, substring(SpanId, 1, 15)) FROM sampled),
+    applications AS
+    (
+        SELECT cityHash64(TraceId, SpanId)
+        FROM spans
+        WHERE HopVersion = 0
+            AND Timestamp >= fromUnixTimestamp64Milli({from_ms:Int64} - 60000)
+            AND Timestamp < fromUnixTimestamp64Milli({to_ms:Int64} + 60000)
+            AND cityHash64(TraceId) % {every:UInt32} = 0
+    )
+SELECT
+    ServiceName AS workload,
+    countIf(Side = 'inbound') AS entries,
+    countIf(Side = 'inbound' AND ParentSpanId = '') AS entries_without_parent,
+    countIf(Side = 'inbound' AND Unknown) AS entries_parent_unknown,
+    countIf(Side = 'outbound') AS calls,
+    countIf(Side = 'outbound' AND ParentSpanId = '') AS calls_without_parent,
+    countIf(Side = 'outbound' AND Unknown) AS calls_parent_unknown
+FROM
+(
+    SELECT
+        ServiceName, Side, ParentSpanId,
+        ParentSpanId != ''
+            AND cityHash64(TraceId, substring(ParentSpanId, 1, 15)) NOT IN (proxies)
+            AND cityHash64(TraceId, ParentSpanId) NOT IN (applications) AS Unknown
+    FROM sampled
+    WHERE Inside AND Side IN ('inbound', 'outbound')
+)
+GROUP BY workload
+ORDER BY workload
