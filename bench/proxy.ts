@@ -232,7 +232,9 @@ async function pairs(with_: Subject, without: Subject, headers: Headers): Promis
   return all;
 }
 
-const subjectOf = (key: string): Subject | undefined => subjects.find((s) => s.peer.key === key);
+function subjectOf(key: string): Subject | undefined {
+  return subjects.find((s) => s.peer.key === key);
+}
 
 async function recording(): Promise<void> {
   const [on, off] = [subjectOf('azimuth'), subjectOf('unrecorded')];

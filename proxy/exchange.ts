@@ -20,6 +20,7 @@ import type { RecordedShape } from './recorder.ts';
 import { Attempts } from './attempts.ts';
 import { BODY_NONE, parsed } from './codec/fields.ts';
 import { waitingBytes, writeText, writtenBytes } from './codec/output.ts';
+import { parseRequestHead } from './codec/request-head.ts';
 import { HopMeter } from './hop-meter.ts';
 import type { Downstream, Outcome } from './downstream-port.ts';
 import { FilterRun, type FilterOwner, type HeldHead } from './filters/filter-run.ts';
@@ -45,6 +46,7 @@ import { Tunnel } from './tunnel.ts';
 import type { UpstreamUser } from './upstream.ts';
 import {
   asked,
+  readAsked,
   readTrace,
   upstreamHead,
   writeUpstreamHead,
@@ -350,6 +352,13 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
   }
 
   // ---- FilterOwner
+
+  readAgain({ b, s, n, text }: HeldHead): void {
+    // The same bytes, so the same outcome.
+    parseRequestHead(b, s, n);
+    readAsked(b, text, s);
+    if (this.#context.trustedHops > 0) this.#readClient(b);
+  }
 
   filtersPassed({ b, text, s, e, n, atMs, restarted }: HeldHead): number {
     const run = this.filters!;
