@@ -199,6 +199,10 @@ export class FilterRun implements FilteredRequest {
   }
 
   #wait(promise: Promise<Outcome>, phase: number, sinceMs: number): number {
+    if (this.#load.isFull) {
+      promise.catch(() => undefined);
+      return this.#owner.filtersRefused(this.#head, 'overloaded');
+    }
     const turn = ++this.#turn;
     this.#waiting = true;
     this.#phase = phase;

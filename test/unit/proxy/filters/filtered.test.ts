@@ -84,6 +84,16 @@ describe('Functions of a route', () => {
         );
       }));
 
+    it('lets nobody name himself a consumer, inside the mesh neither', async () => {
+      for (const side of ['ingress', 'inbound'] as const) {
+        await withLab({ functions, side }, async (lab) => {
+          await lab.exchange(get('/', 'x-api-key: secret-1', 'Azimuth-Consumer: root'), 'ok');
+          const head = lab.upstream.peers[0]!.received;
+          assert.deepEqual(head.match(/^azimuth-consumer.*/gim), ['azimuth-consumer: mobile-app']);
+        });
+      }
+    });
+
     it('hands the key on where that is written', () => {
       const forwarding = functionsOf({ api_keys: { ...KEYS, header: 'x-key', forward: true } });
       return withLab({ functions: forwarding }, async (lab) => {
