@@ -407,8 +407,6 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
     const record = this.#record;
     const route = request.route!;
     const { bodyKind, bodyBytes } = parsed;
-    // Filters may have held it, and another request may have been read meanwhile.
-    if (changes !== undefined && context.trustedHops > 0) this.#readClient(b);
     writeUpstreamHead(b, head, s, context, route, record, restarted, this.#down, changes);
     const { text, parentAt, trailers } = upstreamHead;
     request.protocols = upstreamHead.protocols;

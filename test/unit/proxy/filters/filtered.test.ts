@@ -178,6 +178,16 @@ describe('Functions of a route', () => {
       });
     });
 
+    it('counts the client that a trusted proxy in front names', () =>
+      withLab(
+        { functions: functionsOf({ rate_limits: [once('client')] }), trustedHops: 1 },
+        async (lab) => {
+          await lab.exchange(get('/', 'X-Forwarded-For: 203.0.113.7'), 'ok');
+          await lab.exchange(get('/', 'X-Forwarded-For: 203.0.113.8'), 'ok');
+          await lab.exchange(get('/', 'X-Forwarded-For: 203.0.113.7'), 'than are allowed');
+        },
+      ));
+
     it('stops a client before its tokens are checked', () => {
       const functions = functionsOf({ api_keys: KEYS, rate_limits: [once('client')] });
       return withLab({ functions }, async (lab) => {

@@ -102,6 +102,23 @@ describe('Requests that wait for a filter', () => {
       await lab.until((state) => state.held_bytes === 0);
     }));
 
+  it('keep the client that a proxy in front named, whoever came meanwhile', () =>
+    held(
+      async (lab, release) => {
+        const waiting = await lab.connect();
+        waiting.send(get('/t/first', bearer, 'X-Forwarded-For: 203.0.113.7'));
+        await lab.until((state) => state.held_bytes > 0);
+        await lab.exchange(get('/second', 'X-Forwarded-For: 198.51.100.9'), 'ok');
+        release();
+        await waiting.until('ok');
+        const heads = lab.upstream.peers.map((peer) => peer.received).join('');
+        assert.match(/GET \/t\/first [^]*?\r\n\r\n/.exec(heads)![0], /203\.0\.113\.7/);
+        const [, first] = await lab.hops(2);
+        assert.equal(first!.attribute('client.address'), '203.0.113.0');
+      },
+      { trustedHops: 1 },
+    ));
+
   it('keep their body, and the next request behind it, for when they go on', () => {
     const script: LabSettings['script'] = (peer) => {
       // Only then the other: a head may end in a 0 of its trace.
