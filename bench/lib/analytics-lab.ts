@@ -10,8 +10,13 @@ import { benchFile, output, start, startNode } from './processes.ts';
 import { median } from './table.ts';
 
 const ROUNDS = 5;
-/** Passes of the worker; the first one is cold and stands apart. */
-const PASSES = 4;
+/**
+ * The worker splits so many hops before it is measured as warm: a process that runs for days is. At
+ * least and at most so many passes; medians are of their second half.
+ */
+const WARM_HOPS = 500_000;
+const PASSES_MIN = 4;
+const PASSES_MAX = 16;
 
 const AZIMUTH = benchFile('../bin/azimuth.js');
 const azimuth = (...args: string[]): Promise<string> =>
@@ -133,7 +138,7 @@ export async function measureReports(
   }
 }
 
-/** Splits the last hour some times in a worker process; medians without the first, cold pass. */
+/** Splits the last hour some times in a worker process; the first, cold pass stands apart. */
 export async function measureAttribution(history: History): Promise<{
   readonly hops: number;
   readonly cpuUsPerHop: number;
@@ -143,12 +148,18 @@ export async function measureAttribution(history: History): Promise<{
   readonly peakMib: number;
 }> {
   const { fromMs, toMs } = history.lastHour;
+  const [stored] = await history.client.query<{ hops: number }>(
+    'SELECT count() AS hops FROM spans WHERE Timestamp >= fromUnixTimestamp64Milli({from_ms:Int64})',
+    { from_ms: fromMs },
+  );
+  const wanted = Math.ceil((2 * WARM_HOPS) / stored!.hops);
+  const count = Math.min(PASSES_MAX, Math.max(PASSES_MIN, wanted));
   let cpuUs = history.storeCpuUs();
   const worker = startNode('any', 'lib/attribution-worker.ts', [
     history.meshFile,
     fromMs,
     toMs,
-    PASSES,
+    count,
   ]);
   const passes: (AttributionPass & { readonly storeCpuUs: number })[] = [];
   createInterface({ input: worker.stdout! }).on('line', (line) => {
@@ -157,8 +168,9 @@ export async function measureAttribution(history: History): Promise<{
     cpuUs = nowUs;
   });
   const [code] = (await once(worker, 'close')) as [number | null];
-  if (code !== 0 || passes.length !== PASSES) throw new Error(`the worker ended with ${code}`);
-  const [cold, ...warm] = passes;
+  if (code !== 0 || passes.length !== count) throw new Error(`the worker ended with ${code}`);
+  const [cold] = passes;
+  const warm = passes.slice(count >> 1);
   const of = (value: (pass: (typeof passes)[number]) => number): number => median(warm.map(value));
   return {
     hops: cold!.hops,
