@@ -223,9 +223,9 @@ sidecars:
         left.every((ms) => ms >= 0 && ms <= 100),
         String(left),
       );
-      for (const hop of ofOne) {
-        const why = hop.attribute('error.type');
-        assert.ok(['route_timeout', 'deadline_exceeded', 'client_gone'].includes(String(why)));
+      // Which hop is first to see that the time is up is chance; that none goes on is not.
+      for (const { status, answeredBy } of ofOne) {
+        assert.ok(status >= 500 || answeredBy === 'client_gone', `${status} ${answeredBy}`);
       }
     }
   });
