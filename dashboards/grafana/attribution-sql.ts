@@ -32,6 +32,7 @@ export const REASONS = {
   too_large: 64,
   closed_early: 128,
   does_not_add_up: 256,
+  outlives_call: 512,
 } as const;
 
 /** Bands: name, and the ranks from which to which its requests are taken. */

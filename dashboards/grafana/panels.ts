@@ -62,6 +62,7 @@ const COLORS: Readonly<Record<string, string>> = {
   too_large: '#37872D',
   closed_early: '#8E8E8E',
   does_not_add_up: '#111217',
+  outlives_call: '#B877D9',
 };
 
 export interface StatText {
