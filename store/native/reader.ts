@@ -48,27 +48,46 @@ export interface NativeBlock {
 const NEED_MORE = new Error('the block is not complete yet');
 
 export class NativeReader {
-  #rest: Buffer = Buffer.alloc(0);
+  /** Bytes [from, to) are not read yet. It grows by doubling: a block comes in dozens of pieces. */
+  #buffer: Buffer = Buffer.alloc(0);
+  #from = 0;
+  #to = 0;
 
   /** Blocks that are complete with these bytes; the empty ones that ClickHouse sends are left out. */
   push(piece: Buffer): NativeBlock[] {
-    this.#rest = this.#rest.length === 0 ? piece : Buffer.concat([this.#rest, piece]);
+    this.#append(piece);
     const blocks: NativeBlock[] = [];
     for (;;) {
-      const end = blockEnd(this.#rest);
+      const rest = this.#buffer.subarray(this.#from, this.#to);
+      const end = blockEnd(rest);
       if (end === undefined) break;
-      const block = readBlock(this.#rest);
+      const block = readBlock(rest);
       if (block.rows > 0) blocks.push(block);
-      this.#rest = this.#rest.subarray(end);
+      this.#from += end;
     }
-    if (this.#rest.length > BLOCK_BYTES_MAX) throw new Error('a Native block above 512 MiB');
+    if (this.#to - this.#from > BLOCK_BYTES_MAX) throw new Error('a Native block above 512 MiB');
     return blocks;
+  }
+
+  #append(piece: Buffer): void {
+    const rest = this.#to - this.#from;
+    if (this.#to + piece.length > this.#buffer.length) {
+      const fits = rest + piece.length <= this.#buffer.length >> 1;
+      const into = fits ? this.#buffer : Buffer.allocUnsafe(2 * (rest + piece.length));
+      this.#buffer.copy(into, 0, this.#from, this.#to);
+      this.#buffer = into;
+      this.#from = 0;
+      this.#to = rest;
+    }
+    piece.copy(this.#buffer, this.#to);
+    this.#to += piece.length;
   }
 
   /** @throws Error when the answer broke off inside a block. */
   end(): void {
-    if (this.#rest.length === 0) return;
-    throw new Error(`the answer ends inside a Native block, ${this.#rest.length} bytes in`);
+    const rest = this.#to - this.#from;
+    if (rest === 0) return;
+    throw new Error(`the answer ends inside a Native block, ${rest} bytes in`);
   }
 }
 
