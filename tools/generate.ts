@@ -7,6 +7,7 @@ import { dirname } from 'node:path';
 import { openApiDocument } from '../analytics/openapi.ts';
 import { grafanaFiles } from '../dashboards/grafana/generate.ts';
 import { meshJsonSchema } from '../mesh/config.ts';
+import { clusterSchemaText } from './cluster-schema.ts';
 
 interface Generated {
   /** Relative to the repository. */
@@ -17,6 +18,7 @@ interface Generated {
 const GENERATORS: readonly (() => readonly Generated[])[] = [
   () => [{ path: 'mesh/mesh.schema.json', content: json(meshJsonSchema()) }],
   () => [{ path: 'docs/openapi.json', content: json(openApiDocument()) }],
+  () => [{ path: 'deploy/clickhouse/cluster/schema.sql', content: clusterSchemaText() }],
   grafanaFiles,
 ];
 

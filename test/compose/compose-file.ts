@@ -1,6 +1,6 @@
 /**
- * docker-compose.yml as the tests read it: variables substituted from .env, merge keys resolved.
- * Only what the file uses; Compose's own loader (loader/) judges the file as a whole.
+ * docker-compose.yml and what it includes, as the tests read them: variables substituted from .env,
+ * merge keys resolved. Only what the files use; Compose's own loader (loader/) judges them as a whole.
  */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -18,7 +18,12 @@ export interface ComposeService {
   readonly volumes?: readonly string[];
   readonly configs?: readonly { readonly source: string; readonly target: string }[];
   readonly depends_on?: Readonly<Record<string, { readonly condition: string }>>;
-  readonly healthcheck?: { readonly test: readonly string[] };
+  readonly healthcheck?: { readonly test?: readonly string[] };
+  readonly user?: string;
+  readonly read_only?: boolean;
+  readonly cap_drop?: readonly string[];
+  readonly security_opt?: readonly string[];
+  readonly stop_grace_period?: string;
   readonly network_mode?: string;
   readonly profiles?: readonly string[];
   readonly init?: boolean;
@@ -45,18 +50,36 @@ export function demoEnvironment(): Record<string, string> {
   );
 }
 
-/** The compose file with its variables substituted. Throws on one that .env does not set. */
+/** The compose file and the one that it includes, as text. */
+export const COMPOSE_FILES = ['docker-compose.yml', 'deploy/compose/scale.yaml'] as const;
+
+/** Services that a profile starts, by name. */
+export function servicesOf(compose: ComposeFile, profile: string): [string, ComposeService][] {
+  return Object.entries(compose.services).filter(([, { profiles }]) => profiles?.includes(profile));
+}
+
+/** The compose files with their variables substituted. Throws on one that .env does not set. */
 export function readCompose(): ComposeFile {
+  const [main, scale] = COMPOSE_FILES.map((file) => readOne(read(file)));
+  return {
+    services: { ...main!.services, ...scale!.services },
+    volumes: { ...main!.volumes, ...scale!.volumes },
+    configs: main!.configs,
+  };
+}
+
+function readOne(text: string): ComposeFile {
   const environment = demoEnvironment();
-  const text = read('docker-compose.yml').replace(
-    /\$\{(\w+)(?::\?[^}]*|:-([^}]*))?\}/g,
-    (_, name: string, fallback: string | undefined) => {
+  const substituted = text.replace(
+    /\$\$|\$\{(\w+)(?::\?[^}]*|:-([^}]*))?\}/g,
+    (match, name: string | undefined, fallback: string | undefined) => {
+      if (name === undefined) return match.slice(1);
       const value = environment[name] ?? fallback;
       if (value === undefined) throw new Error(`.env does not set ${name}`);
       return value;
     },
   );
-  return parse(text, { merge: true, maxAliasCount: -1 }) as ComposeFile;
+  return parse(substituted, { merge: true, maxAliasCount: -1 }) as ComposeFile;
 }
 
 /** Names of the services that run our image. */

@@ -1,17 +1,19 @@
 /** docker-compose.yml against the schema of Compose, and against the code and the mesh file. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { topologyText } from '../../demo/shop-mesh.ts';
 import {
+  COMPOSE_FILES,
   ROOT,
   demoEnvironment,
   imageEntrypoint,
   ourServices,
   readCompose,
+  servicesOf,
   type ComposeService,
 } from './compose-file.ts';
 import { loadMesh } from '../../mesh/load.ts';
@@ -20,6 +22,9 @@ const compose = readCompose();
 const services = Object.entries(compose.services);
 const ours = ourServices(compose);
 const MESH_FILE = 'deploy/compose/mesh.yaml';
+const texts = COMPOSE_FILES.map((file) => readFileSync(ROOT + file, 'utf8'));
+/** Services of the mesh file here; those of profile scale are a cluster without proxies. */
+const atHome = services.filter(([, { profiles }]) => profiles?.includes('scale') !== true);
 const meshText = readFileSync(ROOT + MESH_FILE, 'utf8');
 
 /** Go as compose-go needs it; older ones cannot read its go.mod. */
@@ -57,18 +62,17 @@ describe('docker-compose.yml, as Compose loads it', function () {
   const load = (file: string, ...profiles: readonly string[]) =>
     spawnSync(loader, [file, ...profiles], { cwd: ROOT, encoding: 'utf8' });
 
-  it('is on the schema, with and without the demo, and leaves no variable unset', () => {
-    for (const profiles of [[], ['demo']]) {
+  for (const profiles of [['demo'], ['mesh'], ['scale'], ['demo', 'tools']]) {
+    it(`is on the schema with profile ${profiles.join(' and ')}, and leaves no variable unset`, () => {
       const { status, stdout, stderr } = load('docker-compose.yml', ...profiles);
       assert.equal(status, 0, stderr);
       assert.equal(stderr, '', 'the loader warns of nothing');
       const project = JSON.parse(stdout) as { services: Record<string, unknown> };
-      const expected = services
-        .filter(([, service]) => profiles.length > 0 || service.profiles === undefined)
-        .map(([name]) => name);
-      assert.deepEqual(Object.keys(project.services).sort(), expected.sort());
-    }
-  });
+      const expected = profiles.flatMap((profile) => servicesOf(compose, profile));
+      assert.ok(expected.length > 0);
+      assert.deepEqual(Object.keys(project.services).sort(), expected.map(([name]) => name).sort());
+    });
+  }
 
   it('would be refused with a key that Compose does not know, a service that is not there, or a loop', () => {
     const text = readFileSync(`${ROOT}docker-compose.yml`, 'utf8');
@@ -76,10 +80,12 @@ describe('docker-compose.yml, as Compose loads it', function () {
     const broken = (what: string, from: string, to: string): void => {
       assert.ok(text.includes(from), from);
       writeFileSync(join(folder, '.env'), environment);
+      cpSync(`${ROOT}deploy`, join(folder, 'deploy'), { recursive: true });
       writeFileSync(join(folder, 'docker-compose.yml'), text.replace(from, to));
       const { status } = load(join(folder, 'docker-compose.yml'), 'demo');
       assert.equal(status, 1, what);
     };
+    broken('missing include', 'path: deploy/compose/scale.yaml', 'path: deploy/scala.yaml');
     broken('unknown key', '\n  kafka:\n', '\n  kafka:\n    memory_limits: 1G\n');
     broken('wrong type', '\n  kafka:\n', '\n  kafka:\n    tty: maybe\n');
     broken('unknown service', 'clickhouse: { condition:', 'clickhause: { condition:');
@@ -127,12 +133,35 @@ describe('docker-compose.yml, service by service', () => {
     }
   });
 
+  it('gives every container a user, and nothing that it can do without', () => {
+    for (const [name, service] of services) {
+      assert.ok(service.user !== undefined && !/^(0|root)\b/.test(service.user), name);
+      // The images of Kafka and ClickHouse write their settings at start, and ClickHouse's binary
+      // may carry capabilities of its own.
+      const clickhouse = service.image.startsWith('clickhouse/');
+      const writes = clickhouse || service.image.startsWith('apache/kafka');
+      assert.equal(service.read_only === true, !writes, name);
+      if (clickhouse) continue;
+      assert.deepEqual(service.cap_drop, ['ALL'], name);
+      assert.deepEqual(service.security_opt, ['no-new-privileges:true'], name);
+    }
+  });
+
+  it('waits for a drain before it kills: 15 s of a proxy, 10 s of each receiver of a collector', () => {
+    for (const [name, service] of services) {
+      const seconds = Number(/^(\d+)s$/.exec(service.stop_grace_period ?? '')?.[1]);
+      assert.ok(seconds >= (ours.includes(name) ? 45 : 30), name);
+    }
+  });
+
   it('checks the health of whatever runs on, and waits for health or for the end of a job', () => {
     for (const [name, service] of services) {
-      if (!jobs.includes(name)) {
+      // Somebody asks for those of profile tools, and waits for their end.
+      if (service.profiles?.includes('tools') === true) assert.equal(service.restart, 'no');
+      else if (!jobs.includes(name)) {
         assert.equal(service.restart, 'unless-stopped', name);
         // The load listens nowhere, and nobody waits for it.
-        const checked = (service.healthcheck?.test.length ?? 0) > 1;
+        const checked = (service.healthcheck?.test?.length ?? 0) > 1;
         assert.equal(checked, name !== 'load', `${name} has a health check`);
       }
       for (const [other, { condition }] of Object.entries(service.depends_on ?? {})) {
@@ -172,17 +201,19 @@ describe('docker-compose.yml, service by service', () => {
   });
 
   it('holds no password: each comes from .env', () => {
-    const text = readFileSync(`${ROOT}docker-compose.yml`, 'utf8');
-    for (const [name, value] of Object.entries(demoEnvironment())) {
-      if (name.endsWith('PASSWORD')) assert.ok(!text.includes(value), name);
-    }
-    for (const line of text.split('\n')) {
-      if (/PASSWORD:/.test(line)) assert.match(line, /PASSWORD: \$\{\w+:\?[^}]+\}$/);
+    for (const text of texts) {
+      for (const [name, value] of Object.entries(demoEnvironment())) {
+        if (/PASSWORD|SECRET/.test(name)) assert.ok(!text.includes(value), name);
+      }
+      for (const line of text.split('\n')) {
+        if (!/(PASSWORD|SECRET):/.test(line)) continue;
+        assert.match(line, /(PASSWORD|SECRET): (\$\{\w+:\?[^}]+\}|none)$/);
+      }
     }
   });
 
   it('uses every variable of .env', () => {
-    const text = readFileSync(`${ROOT}docker-compose.yml`, 'utf8');
+    const text = texts.join('');
     for (const name of Object.keys(demoEnvironment())) {
       if (name === 'COMPOSE_PROFILES') continue;
       assert.ok(text.includes(`\${${name}:`), name);
@@ -210,7 +241,7 @@ describe('docker-compose.yml, against code and mesh file', () => {
       ...config.gateways.map((gateway) => ['gateway', gateway.name, gateway.machine]),
       ...config.sidecars.map((sidecar) => ['sidecar', sidecar.name, sidecar.machine]),
     ];
-    const running = services.flatMap(([container, { command = [] }]) =>
+    const running = atHome.flatMap(([container, { command = [] }]) =>
       command[0] === 'gateway' || command[0] === 'sidecar'
         ? [[command[0], command[command.indexOf('--name') + 1], container]]
         : [],
@@ -242,7 +273,7 @@ describe('docker-compose.yml, against code and mesh file', () => {
     for (const [name, service] of services) {
       const published = (service.ports ?? []).map((port) => port.split(':').at(-1)!);
       const probed = service.healthcheck?.test
-        .join(' ')
+        ?.join(' ')
         .match(/(?<=(?:127\.0\.0\.1|localhost):)\d+/g);
       for (const port of [...published, ...(probed ?? [])])
         assert.ok(known.has(port), `${name}: ${port}`);
@@ -298,7 +329,7 @@ describe('docker-compose.yml, against code and mesh file', () => {
       }
     });
 
-    for (const name of ours) {
+    for (const name of ours.filter((one) => compose.services[one]!.command !== undefined)) {
       it(`accepts what ${name} is given, opens nothing and exits 0`, () => {
         const service = compose.services[name]!;
         const [program, ...args] = [
