@@ -36,6 +36,8 @@ export interface KafkaSettings {
   readonly member?: ClusterMember;
   /** A second listener over TLS, with client certificates and SASL, beside the plain one. */
   readonly secure?: KafkaSecurity;
+  /** More of server.properties; they win over what is set here. */
+  readonly properties?: Readonly<Record<string, string>>;
   /** Folder for the jars; default: $AZIMUTH_KAFKA_LIBS, else .azimuth/kafka-libs of the project. */
   readonly libs?: string;
 }
@@ -103,7 +105,9 @@ export async function startKafka(settings: KafkaSettings = {}): Promise<RunningK
   const securePort = secure === undefined ? undefined : await freePort();
   const member = settings.member ?? { id: 1, controllerPorts: [await freePort()] };
   const ports = { port, advertisedPort: settings.advertisedPort ?? port, securePort };
-  await writeFile(config, properties(join(dir, 'data'), ports, member, secure));
+  // Of a key that comes twice, Java takes the last.
+  const more = Object.entries(settings.properties ?? {}).map(([key, value]) => `${key}=${value}\n`);
+  await writeFile(config, properties(join(dir, 'data'), ports, member, secure) + more.join(''));
   const java = (...args: string[]): string[] => [
     '-Xms64m',
     '-Xmx256m',

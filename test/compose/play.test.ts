@@ -1,0 +1,118 @@
+/**
+ * The local stack, played: a real Kafka, the store, collector, analytics, gateway, sidecars, the shop
+ * and its load, as docker-compose.yml starts them. Ends with requests counted = requests sent.
+ */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { accountFor } from '../../demo/account.ts';
+import { stateFolder } from '../../bin/state-folder.ts';
+import { loadMesh } from '../../mesh/load.ts';
+import { proxyPart, storePart } from '../../mesh/parts.ts';
+import { createStoreClient } from '../../store/client.ts';
+import { requireKafka } from '../helpers/kafka-broker.ts';
+import { until } from '../helpers/until.ts';
+import { readCompose, servicesOf } from './compose-file.ts';
+import { play, type Played } from './play.ts';
+
+/** Enough that each of the shop's operations and all edge classes come up. */
+const REQUESTS_LEAST = 60;
+
+describe('docker-compose.yml, played', function () {
+  this.timeout(300_000);
+  const compose = readCompose();
+  let folder = '';
+  let played: Played | undefined;
+
+  before(function () {
+    if (process.platform === 'linux') requireKafka(this);
+    else {
+      console.warn('      PENDING: the stack is played on Linux only (addresses of 127/8)');
+      this.skip();
+    }
+  });
+
+  after(async () => {
+    await played?.stop();
+    if (folder !== '') rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('carries the load of profile demo and counts each request once, over Kafka', async () => {
+    folder = mkdtempSync(join(tmpdir(), 'azimuth-play-'));
+    const fromMs = Date.now();
+    played = await play(compose, 'demo', ['grafana'], folder);
+    const { meshFile, environment, translate } = played;
+    const collectors = loadMesh(meshFile('collector'), environment('collector'));
+    const store = createStoreClient(storePart(collectors));
+    try {
+      const stored = async (where: string): Promise<number> => {
+        const [row] = await store.query<{ n: number }>(
+          `SELECT count() AS n FROM spans WHERE ${where}`,
+        );
+        return row!.n;
+      };
+      await until(
+        async () => (await stored("EdgeClass = 'external_to_gateway'")) >= REQUESTS_LEAST,
+        60_000,
+      );
+      const { code, output } = await played.end('load');
+      assert.equal(code, 0, output);
+      const [, sent, answered, errors] =
+        /^(\d+) requests sent, (\d+) answered, (\d+) errors/m.exec(output) ?? [];
+      assert.equal(errors, '0', output);
+      assert.equal(answered, sent, output);
+
+      const { gateways, sidecars } = collectors.config;
+      const account = await until(async () => {
+        const processes = gateways.length + sidecars.length;
+        const one = await accountFor(store, { fromMs, sent: Number(sent), processes });
+        return one.complete && one;
+      }, 90_000);
+      assert.equal(account.figures['requests_counted_split'], Number(sent), account.text);
+      assert.equal(account.figures['requests_counted_whole'], Number(sent), account.text);
+      assert.equal(account.figures['unexplained'], 0, account.text);
+
+      const classes = await store.query<{ class: string }>(
+        'SELECT DISTINCT toString(EdgeClass) AS class FROM spans WHERE HopVersion > 0 ORDER BY class',
+      );
+      assert.deepEqual(
+        classes.map((row) => row.class),
+        [
+          'external_to_gateway',
+          'gateway_to_bff',
+          'gateway_to_workload',
+          'bff_to_workload',
+          'workload_to_workload',
+          'loopback',
+        ].sort(),
+      );
+      // The applications' own spans, over OTLP/HTTP to the collector.
+      await until(async () => (await stored('HopVersion = 0')) > 0, 60_000);
+
+      const url = translate('http://analytics:8088/api/gateway-vs-mesh?last=1h', 'load');
+      const report = (await (await fetch(url)).json()) as { requests: number };
+      assert.equal(report.requests, Number(sent), 'the API says the same');
+    } finally {
+      await store.close();
+    }
+  });
+
+  it('ends each of our processes by itself on SIGTERM, users before what they use', async function () {
+    if (played === undefined) this.skip();
+    const { end, meshFile, environment } = played;
+    const names = servicesOf(compose, 'demo').map(([name]) => name);
+    const sidecars = names.filter((name) => name.endsWith('-sidecar'));
+    const proxies = ['gateway', ...sidecars];
+    const shop = sidecars.map((name) => name.slice(0, -'-sidecar'.length));
+    for (const group of [['gateway'], shop, sidecars, ['collector'], ['analytics']]) {
+      const ended = await Promise.all(group.map((name) => end(name)));
+      ended.forEach(({ code, output }, i) => assert.equal(code, 0, `${group[i]!}: ${output}`));
+    }
+    for (const name of proxies) {
+      const mesh = loadMesh(meshFile(name), environment(name));
+      const proxy = name === 'gateway' ? 'edge' : name;
+      rmSync(stateFolder(proxyPart(mesh, proxy), meshFile(name)), { recursive: true, force: true });
+    }
+  });
+});
