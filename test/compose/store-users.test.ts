@@ -29,13 +29,16 @@ import { startTestStore } from '../helpers/store.ts';
 import { ROOT } from './compose-file.ts';
 import type { RunAs, Statement } from './run-as.ts';
 
+const TENANT = readFileSync(`${ROOT}deploy/clickhouse/tenant-example.xml`, 'utf8');
 const USERS = readFileSync(`${ROOT}deploy/clickhouse/users.d/azimuth.xml`, 'utf8');
 const RUN_AS = fileURLToPath(new URL('./run-as.ts', import.meta.url));
 const SEED = 11;
+/** Rows of the namespace that the example tenant has. */
+const OF_SHOP = 3;
 /** An hour that is over, well inside the retention. */
 const T0 = hourOf(Date.now() - 6 * HOUR_MS);
 
-type Name = 'azimuth_owner' | 'azimuth_writer' | 'azimuth_reader';
+type Name = 'azimuth_owner' | 'azimuth_writer' | 'azimuth_reader' | 'tenant_shop';
 
 /** What stands between the tags of an element; the file has no attributes or repeats where this looks. */
 const inside = (element: string, xml: string): string => {
@@ -43,11 +46,16 @@ const inside = (element: string, xml: string): string => {
   assert.ok(found !== undefined, `users.d/azimuth.xml has no <${element}>`);
   return found;
 };
-const userOf = (name: Name): string => inside(name, inside('users', USERS));
+const userOf = (name: Name): string =>
+  inside(name, inside('users', name === 'tenant_shop' ? TENANT : USERS));
 const grantsOf = (name: Name): string[] =>
   [...inside('grants', userOf(name)).matchAll(/<query>(.*?)<\/query>/gs)].map(
     ([, query]) => query!,
   );
+
+/** Filters on rows, where the user has some. */
+const databasesOf = (name: Name): string =>
+  /<databases>.*<\/databases>/s.exec(userOf(name))?.[0] ?? '';
 
 /** users.xml of an engine whose one user is the named one. */
 function usersXml(name: Name): string {
@@ -58,6 +66,7 @@ function usersXml(name: Name): string {
       <password></password><networks><ip>::/0</ip></networks>
       <profile>${inside('profile', userOf(name))}</profile><quota>default</quota>
       <grants>${grants.join('')}</grants>
+      ${databasesOf(name)}
     </default></users>
     <quotas><default/></quotas>
   </clickhouse>`;
@@ -157,6 +166,13 @@ describe('the users of the local stack in ClickHouse', function () {
       await runRollup(context);
       await attribution.run();
 
+      // Of one tenant; the hops above have no namespace.
+      await store.client.command(
+        `INSERT INTO spans (Timestamp, TraceId, SpanId, ServiceNamespace, ServiceName)
+         SELECT fromUnixTimestamp64Milli({at:Int64}), leftPad(hex(number + 1), 32, '0'),
+           leftPad(hex(number + 1), 16, '0'), 'shop', 'catalog' FROM numbers({rows:UInt8})`,
+        { at: T0, rows: OF_SHOP },
+      );
       const reader = recording(store.client, reports);
       const window = { fromMs: T0, toMs: T0 + HOUR_MS };
       for (const report of REPORTS) {
@@ -276,5 +292,25 @@ describe('the users of the local stack in ClickHouse', function () {
           /Not enough privileges|in readonly mode|shouldn't be (greater|less)|Cannot modify/,
         );
     });
+  });
+
+  it('let a tenant see the rows of its namespace, also through the views, and no sums of others', async () => {
+    const counts = (table: string, where: string): Statement => ({
+      sql: `SELECT throwIf(count() != ${OF_SHOP} OR countIf(NOT (${where})) > 0) FROM ${table}`,
+      database: 'azimuth',
+      params: [],
+    });
+    const own = [
+      counts('spans', "ServiceNamespace = 'shop'"),
+      counts('otel_traces', "ResourceAttributes['service.namespace'] = 'shop'"),
+    ];
+    const others = ['traffic_1m', 'attribution_traces', 'ledgers', 'dead_letters'].map((table) => ({
+      sql: `SELECT count() FROM ${table}`,
+      database: 'azimuth',
+      params: [],
+    }));
+    const refusals = await runAs('tenant_shop', migrated, [...own, ...others]);
+    assert.deepEqual(refusals.slice(0, own.length), [null, null]);
+    for (const refusal of refusals.slice(own.length)) assert.match(refusal ?? 'done', /privileges/);
   });
 });
