@@ -11,6 +11,7 @@ export default tseslint.config(
       '**/*.cjs',
       'eslint.config.js',
       'bin/azimuth.js',
+      'deploy/example',
     ],
   },
   ...tseslint.configs.strictTypeChecked,

@@ -25,6 +25,7 @@ export interface ComposeService {
   readonly security_opt?: readonly string[];
   readonly stop_grace_period?: string;
   readonly network_mode?: string;
+  readonly extra_hosts?: readonly string[];
   readonly profiles?: readonly string[];
   readonly init?: boolean;
   readonly restart?: string;
@@ -68,7 +69,8 @@ export function readCompose(): ComposeFile {
   };
 }
 
-function readOne(text: string): ComposeFile {
+/** One compose file's text with its variables substituted; what it includes is left out. */
+export function readOne(text: string): ComposeFile {
   const environment = demoEnvironment();
   const substituted = text.replace(
     /\$\$|\$\{(\w+)(?::\?[^}]*|:-([^}]*))?\}/g,

@@ -6,6 +6,8 @@
  *   its network            an address of loopback of its own, 127.77.x.y; that of its sidecar where shared
  *   its host name          that address, wherever files, commands and variables name it
  *   0.0.0.0, 127.0.0.1     that address
+ *   extra_hosts            the same, by a module that is loaded first (extra-hosts.ts)
+ *   a mounted file         where it is
  *   a port                 one that is free here, the same for all containers
  *   Kafka's image          a real broker with the settings that the image would make of its environment
  *   ClickHouse's image     the embedded store; it has one user, the writer (store-users.test.ts has the rights)
@@ -30,6 +32,8 @@ import {
 
 /** A busy machine starts two dozen processes slowly. */
 const HEALTHY_WITHIN_MS = 90_000;
+
+const EXTRA_HOSTS = new URL('./extra-hosts.ts', import.meta.url).href;
 
 /** Of Kafka's environment: where it listens and keeps its data, which is not the same here. */
 const KAFKA_PLACES =
@@ -145,13 +149,17 @@ export async function play(
       );
       return;
     }
-    const [program, ...args] = [
-      ...(service.entrypoint ?? imageEntrypoint()),
-      ...(service.command ?? []),
-    ];
+    // Node's own image has no entry point that matters.
+    const entrypoint = service.image.startsWith('node:') ? [] : imageEntrypoint();
+    const [program, ...args] = [...(service.entrypoint ?? entrypoint), ...(service.command ?? [])];
     assert.equal(program, 'node', container);
-    const here = args.map((word) => translate(word, container));
-    const one = spawnHere(container, here, environment(container));
+    const here = args.map((word) => mounted(service, translate(word, container)));
+    const hosts = services.get(networkOf(container))?.extra_hosts;
+    const preload = hosts === undefined ? [] : ['--import', EXTRA_HOSTS];
+    const one = spawnHere(container, [...preload, ...here], {
+      ...environment(container),
+      ...(hosts === undefined ? {} : { EXTRA_HOSTS: translate(hosts.join(' '), container) }),
+    });
     if (service.restart?.startsWith('on-failure') === true) {
       const code = await one.ended;
       if (code !== 0) throw new Error(`${container} ended with ${code}:\n${tail(one.log)}`);
@@ -210,6 +218,12 @@ export async function play(
 
 /** The stack's own patience is longer; here nobody waits for what hangs. */
 const STOP_GRACE_MS = 30_000;
+
+/** A word that names a file which the service mounts, as the file's own path. */
+function mounted({ volumes = [] }: ComposeService, word: string): string {
+  const volume = volumes.find((one) => one.startsWith('./') && one.split(':')[1] === word);
+  return volume === undefined ? word : join(ROOT, volume.split(':')[0]!);
+}
 
 /** The one user of the embedded store. */
 function writer(): { AZIMUTH_STORE_USER: string; AZIMUTH_STORE_PASSWORD: string } {
