@@ -425,3 +425,184 @@ SELECT
     ClientWaitNs, ResidualNs, `Segments.Kind`, `Segments.Place`, `Segments.Detail`, `Segments.Ns`
 FROM azimuth.attribution_traces
 WHERE (Minute, Build) IN (SELECT Minute, max(Build) FROM azimuth.attribution_builds GROUP BY Minute);
+
+CREATE OR REPLACE VIEW azimuth.hops ON CLUSTER azimuth AS
+SELECT
+    Timestamp, TraceId, SpanId, ParentSpanId, Mesh, Topology, Proxy, Role, Side, EdgeClass,
+    transform(toString(EdgeClass), ['unknown', 'external_to_gateway', 'external_to_bff', 'gateway_to_workload', 'gateway_to_bff', 'gateway_bff_to_workload', 'bff_to_workload', 'workload_to_workload', 'workload_to_external', 'loopback'], ['unknown', 'north_south', 'north_south', 'east_west', 'east_west', 'east_west', 'east_west', 'east_west', 'north_south', 'neither'], 'unknown') AS DirectionSplit,
+    transform(toString(EdgeClass), ['unknown', 'external_to_gateway', 'external_to_bff', 'gateway_to_workload', 'gateway_to_bff', 'gateway_bff_to_workload', 'bff_to_workload', 'workload_to_workload', 'workload_to_external', 'loopback'], ['unknown', 'north_south', 'north_south', 'north_south', 'north_south', 'north_south', 'east_west', 'east_west', 'north_south', 'neither'], 'unknown') AS DirectionWhole,
+    EdgeClass IN ('external_to_gateway', 'external_to_bff') AS IsRequest,
+    ServiceName, Peer, PeerRole, PeerKnown, Target, Route, Method, Scheme, Protocol, HttpStatus,
+    HttpStatus = 0 OR HttpStatus >= 500 AS Failed,
+    ErrorType, AnsweredBy, StreamClass, Flags, ConfigGeneration, Attempts,
+    Attempts > 0 AND bitAnd(AttemptBits, 4) != 0 AS Pooled,
+    Duration AS DurationNs,
+    toUInt64(Duration - least(WaitNs, Duration)) AS EffectiveNs,
+    OwnNs, UpstreamNs, WaitNs, BackoffNs,
+    (Duration - least(WaitNs, Duration)) / 1e6 AS LatencyMs,
+    OwnNs / 1e6 AS OwnMs,
+    BytesIn, BytesOut, BootId, Seq, IngestedAt
+FROM azimuth.spans
+WHERE HopVersion > 0
+    AND Timestamp >= {since:DateTime('UTC')}
+    AND Timestamp < {until:DateTime('UTC')}
+LIMIT 1 BY toStartOfMinute(Timestamp), TraceId, SpanId;
+
+CREATE OR REPLACE VIEW azimuth.requests ON CLUSTER azimuth AS
+SELECT
+    Timestamp, TraceId, Mesh, Topology, Proxy, ServiceName, Route, Method, Target, HttpStatus,
+    HttpStatus = 0 OR HttpStatus >= 500 AS Failed,
+    ErrorType, AnsweredBy, StreamClass, ConfigGeneration, Attempts,
+    (Duration - least(WaitNs, Duration)) / 1e6 AS LatencyMs,
+    OwnNs / 1e6 AS OwnMs,
+    WaitNs / 1e6 AS ClientWaitMs,
+    BytesIn, BytesOut
+FROM azimuth.spans
+WHERE HopVersion > 0
+    AND EdgeClass IN ('external_to_gateway', 'external_to_bff')
+    AND Timestamp >= {since:DateTime('UTC')}
+    AND Timestamp < {until:DateTime('UTC')}
+LIMIT 1 BY toStartOfMinute(Timestamp), TraceId, SpanId;
+
+CREATE OR REPLACE VIEW azimuth.routes ON CLUSTER azimuth AS
+SELECT
+    Direction, ServiceName, Route,
+    Legs, Requests, Errors, Streams, BytesIn, BytesOut,
+    Legs / greatest(1, dateDiff('second', {since:DateTime('UTC')}, {until:DateTime('UTC')})) AS LegsPerS,
+    Errors / Legs AS ErrorShare,
+    if(empty(LatencyKeys), NULL, LatencyNs[1] / 1e6) AS P50Ms,
+    if(empty(LatencyKeys), NULL, LatencyNs[2] / 1e6) AS P90Ms,
+    if(empty(LatencyKeys), NULL, LatencyNs[3] / 1e6) AS P99Ms,
+    if(empty(OwnKeys), NULL, OwnNs[1] / 1e6) AS OwnP50Ms,
+    if(empty(OwnKeys), NULL, OwnNs[2] / 1e6) AS OwnP99Ms,
+    OwnSumNs / 1e6 AS OwnSumMs,
+    EffectiveSumNs / 1e6 AS LatencySumMs
+FROM
+(
+    SELECT
+        *,
+        arrayMap(
+            (p, i) -> if(LatencyKeys[i] = 0, 0, reinterpretAsFloat64(bitShiftLeft(toUInt64(LatencyKeys[i]) + 8264, 49)))
+                + if(LatencyKeys[i] = 215, 0, reinterpretAsFloat64(bitShiftLeft(toUInt64(LatencyKeys[i]) + 8265, 49))
+                    - if(LatencyKeys[i] = 0, 0, reinterpretAsFloat64(bitShiftLeft(toUInt64(LatencyKeys[i]) + 8264, 49))))
+                    * (p * LatencyBelow[-1] - (LatencyBelow[i] - LatencyCounts[i])) / LatencyCounts[i],
+            [0.5, 0.9, 0.99],
+            arrayMap(p -> arrayFirstIndex(below -> below >= p * LatencyBelow[-1], LatencyBelow), [0.5, 0.9, 0.99])) AS LatencyNs,
+        arrayMap(
+            (p, i) -> if(OwnKeys[i] = 0, 0, reinterpretAsFloat64(bitShiftLeft(toUInt64(OwnKeys[i]) + 8264, 49)))
+                + if(OwnKeys[i] = 215, 0, reinterpretAsFloat64(bitShiftLeft(toUInt64(OwnKeys[i]) + 8265, 49))
+                    - if(OwnKeys[i] = 0, 0, reinterpretAsFloat64(bitShiftLeft(toUInt64(OwnKeys[i]) + 8264, 49))))
+                    * (p * OwnBelow[-1] - (OwnBelow[i] - OwnCounts[i])) / OwnCounts[i],
+            [0.5, 0.99],
+            arrayMap(p -> arrayFirstIndex(below -> below >= p * OwnBelow[-1], OwnBelow), [0.5, 0.99])) AS OwnNs
+    FROM
+    (
+        SELECT
+            *,
+            mapKeys(LatencyMap) AS LatencyKeys,
+            mapValues(LatencyMap) AS LatencyCounts,
+            arrayCumSum(mapValues(LatencyMap)) AS LatencyBelow,
+            mapKeys(OwnMap) AS OwnKeys,
+            mapValues(OwnMap) AS OwnCounts,
+            arrayCumSum(mapValues(OwnMap)) AS OwnBelow
+        FROM
+        (
+            SELECT
+                T.Direction AS Direction,
+                T.ServiceName AS ServiceName,
+                T.Route AS Route,
+                sum(T.Hops) AS Legs,
+                sumIf(T.Hops, T.IsRequest) AS Requests,
+                sumIf(T.Hops, T.StatusClass = 0 OR T.StatusClass >= 5) AS Errors,
+                sumIf(T.Hops, T.StreamClass != '') AS Streams,
+                sum(T.BytesIn) AS BytesIn,
+                sum(T.BytesOut) AS BytesOut,
+                sum(T.OwnNs) AS OwnSumNs,
+                sum(T.DurationNs) - sum(T.WaitNs) AS EffectiveSumNs,
+                sumMap(T.Latency) AS LatencyMap,
+                sumMap(T.Own) AS OwnMap
+            FROM azimuth.traffic(perspective = {perspective:String}) AS T
+            WHERE T.EdgeClass != 'loopback'
+                AND T.Minute >= {since:DateTime('UTC')}
+                AND T.Minute < {until:DateTime('UTC')}
+            GROUP BY Direction, ServiceName, Route
+        )
+    )
+);
+
+CREATE OR REPLACE VIEW azimuth.edges ON CLUSTER azimuth AS
+SELECT
+    Direction, Caller, Callee, EdgeClass,
+    Legs, Requests, Errors, Streams, BytesIn, BytesOut,
+    Legs / greatest(1, dateDiff('second', {since:DateTime('UTC')}, {until:DateTime('UTC')})) AS LegsPerS,
+    Errors / Legs AS ErrorShare,
+    if(empty(LatencyKeys), NULL, LatencyNs[1] / 1e6) AS P50Ms,
+    if(empty(LatencyKeys), NULL, LatencyNs[2] / 1e6) AS P90Ms,
+    if(empty(LatencyKeys), NULL, LatencyNs[3] / 1e6) AS P99Ms,
+    if(empty(OwnKeys), NULL, OwnNs[1] / 1e6) AS OwnP50Ms,
+    if(empty(OwnKeys), NULL, OwnNs[2] / 1e6) AS OwnP99Ms,
+    OwnSumNs / 1e6 AS OwnSumMs,
+    EffectiveSumNs / 1e6 AS LatencySumMs
+FROM
+(
+    SELECT
+        *,
+        arrayMap(
+            (p, i) -> if(LatencyKeys[i] = 0, 0, reinterpretAsFloat64(bitShiftLeft(toUInt64(LatencyKeys[i]) + 8264, 49)))
+                + if(LatencyKeys[i] = 215, 0, reinterpretAsFloat64(bitShiftLeft(toUInt64(LatencyKeys[i]) + 8265, 49))
+                    - if(LatencyKeys[i] = 0, 0, reinterpretAsFloat64(bitShiftLeft(toUInt64(LatencyKeys[i]) + 8264, 49))))
+                    * (p * LatencyBelow[-1] - (LatencyBelow[i] - LatencyCounts[i])) / LatencyCounts[i],
+            [0.5, 0.9, 0.99],
+            arrayMap(p -> arrayFirstIndex(below -> below >= p * LatencyBelow[-1], LatencyBelow), [0.5, 0.9, 0.99])) AS LatencyNs,
+        arrayMap(
+            (p, i) -> if(OwnKeys[i] = 0, 0, reinterpretAsFloat64(bitShiftLeft(toUInt64(OwnKeys[i]) + 8264, 49)))
+                + if(OwnKeys[i] = 215, 0, reinterpretAsFloat64(bitShiftLeft(toUInt64(OwnKeys[i]) + 8265, 49))
+                    - if(OwnKeys[i] = 0, 0, reinterpretAsFloat64(bitShiftLeft(toUInt64(OwnKeys[i]) + 8264, 49))))
+                    * (p * OwnBelow[-1] - (OwnBelow[i] - OwnCounts[i])) / OwnCounts[i],
+            [0.5, 0.99],
+            arrayMap(p -> arrayFirstIndex(below -> below >= p * OwnBelow[-1], OwnBelow), [0.5, 0.99])) AS OwnNs
+    FROM
+    (
+        SELECT
+            *,
+            mapKeys(LatencyMap) AS LatencyKeys,
+            mapValues(LatencyMap) AS LatencyCounts,
+            arrayCumSum(mapValues(LatencyMap)) AS LatencyBelow,
+            mapKeys(OwnMap) AS OwnKeys,
+            mapValues(OwnMap) AS OwnCounts,
+            arrayCumSum(mapValues(OwnMap)) AS OwnBelow
+        FROM
+        (
+            SELECT
+                T.Direction AS Direction,
+                multiIf(T.EdgeClass = 'workload_to_external', toString(T.ServiceName), T.IsRequest, 'clients', toString(T.Peer)) AS Caller,
+                if(T.EdgeClass = 'workload_to_external', toString(T.Target), toString(T.ServiceName)) AS Callee,
+                T.EdgeClass AS EdgeClass,
+                sum(T.Hops) AS Legs,
+                sumIf(T.Hops, T.IsRequest) AS Requests,
+                sumIf(T.Hops, T.StatusClass = 0 OR T.StatusClass >= 5) AS Errors,
+                sumIf(T.Hops, T.StreamClass != '') AS Streams,
+                sum(T.BytesIn) AS BytesIn,
+                sum(T.BytesOut) AS BytesOut,
+                sum(T.OwnNs) AS OwnSumNs,
+                sum(T.DurationNs) - sum(T.WaitNs) AS EffectiveSumNs,
+                sumMap(T.Latency) AS LatencyMap,
+                sumMap(T.Own) AS OwnMap
+            FROM azimuth.traffic(perspective = {perspective:String}) AS T
+            WHERE T.EdgeClass != 'loopback'
+                AND T.Minute >= {since:DateTime('UTC')}
+                AND T.Minute < {until:DateTime('UTC')}
+            GROUP BY Direction, Caller, Callee, EdgeClass
+        )
+    )
+);
+
+CREATE OR REPLACE VIEW azimuth.segments ON CLUSTER azimuth AS
+SELECT
+    Minute, TraceId, Timestamp, Mesh, Topology, ConfigGeneration, EdgeClass, ServiceName, Route, Method, HttpStatus,
+    DurationNs,
+    DurationNs - ClientWaitNs AS EffectiveNs,
+    Kind, Place, Detail, Ns
+FROM azimuth.attribution
+ARRAY JOIN `Segments.Kind` AS Kind, `Segments.Place` AS Place, `Segments.Detail` AS Detail, `Segments.Ns` AS Ns
+WHERE IsRequest AND Incomplete = 0 AND StreamClass = '';
