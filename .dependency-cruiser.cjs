@@ -23,6 +23,7 @@ const DOORS = {
   'http-proxy': '^(proxy/adapters/http-proxy\\.ts|bench/|test/)',
   snappyjs: '^transport/kafka/',
   '@grafana/': '^dashboards/grafana/',
+  '@prometheus-io/': '^test/',
   uplot: '^dashboards/web/',
   'playwright-core': '^test/browser/',
   ws: '^test/',

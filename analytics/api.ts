@@ -9,8 +9,11 @@ import {
   type HttpRequest,
   type HttpResponse,
 } from '../runtime/http-app.ts';
+import { METRICS_CONTENT_TYPE } from '../runtime/metrics-text.ts';
 import type { StoreClient } from '../store/client.ts';
+import { shareDone } from './jobs/progress.ts';
 import { createLiveFeed } from './live/feed.ts';
+import { jobMetrics } from './metrics.ts';
 import { servePage } from './page.ts';
 import { explainTrace } from './reports/explain.ts';
 import { FORMATS, readReport, REPORTS, type Format } from './reports/catalogue.ts';
@@ -27,7 +30,7 @@ export function createAnalyticsApi(settings: {
   readonly store: StoreClient;
   readonly retentionDays: number;
   /** Jobs that readers wait for. */
-  readonly jobs: readonly Pick<Scheduler, 'name' | 'succeededMs' | 'failure'>[];
+  readonly jobs: readonly Pick<Scheduler, 'name' | 'state'>[];
   readonly nowMs: () => number;
 }): HttpAppServer {
   const { store, jobs, nowMs, retentionDays } = settings;
@@ -35,17 +38,11 @@ export function createAnalyticsApi(settings: {
   const server = createHttpApp('analytics', {
     host: settings.host,
     port: settings.port,
-    notReady() {
-      for (const { name, succeededMs, failure } of jobs) {
-        const lastMs = succeededMs();
-        if (lastMs === undefined) return failure() ?? `the first run of ${name} is under way`;
-        const lateMs = nowMs() - lastMs;
-        if (lateMs < LATE_MS) continue;
-        return `no ${name} for ${Math.round(lateMs / 1000)} s: ${failure() ?? 'one is under way'}`;
-      }
-      return undefined;
-    },
+    notReady: () => jobs.map((job) => whyLate(job, nowMs())).find((why) => why !== undefined),
     routes(app) {
+      app.get('/metrics', (_req: HttpRequest, res: HttpResponse) => {
+        res.type(METRICS_CONTENT_TYPE).send(jobMetrics(jobs, nowMs()).toString());
+      });
       servePage(app);
       app.get('/api/live', (req: HttpRequest, res: HttpResponse) =>
         usage(res, () => {
@@ -116,6 +113,20 @@ function formatOf(word: string): Format {
   const format = (Object.keys(FORMATS) as Format[]).find((known) => known === word);
   if (format !== undefined) return format;
   throw new AzimuthError('AZ_USAGE', `format is one of: ${Object.keys(FORMATS).join(', ')}`);
+}
+
+/** Why readers must wait for a job; undefined when they need not. */
+function whyLate({ name, state }: Pick<Scheduler, 'name' | 'state'>, nowMs: number) {
+  const { succeededMs, failure, progress } = state();
+  const underWay =
+    progress === undefined
+      ? 'is under way'
+      : `is under way, ${Math.floor(100 * shareDone(progress))} % done, published up to ` +
+        new Date(progress.untilMs).toISOString();
+  if (succeededMs === undefined) return failure ?? `the first run of ${name} ${underWay}`;
+  const lateMs = nowMs - succeededMs;
+  if (lateMs < LATE_MS) return undefined;
+  return `no ${name} for ${Math.round(lateMs / 1000)} s: ${failure ?? `one ${underWay}`}`;
 }
 
 /** AZ_USAGE has an exit code and no status: over HTTP it is the caller's mistake. */

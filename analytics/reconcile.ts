@@ -29,6 +29,11 @@ import type { Window } from './window.ts';
 const SETTLE_MS = 30_000;
 /** How far a hop's start may lie before the ledger from which on it is looked for, at first. */
 const LONG_HOP_MS = 3_600_000;
+/**
+ * A report's account covers so much of the end of its window: it reads raw rows, and those of a month
+ * take minutes and more memory than a store gives to one query.
+ */
+const REPORTED_MS_MAX = 30 * 60_000;
 /** Boots named in one query: parameters travel in the URL. */
 const BOOTS_MAX = 100;
 
@@ -135,6 +140,23 @@ export async function readEdgeAccounts(
     to_ms: untilMs,
   });
   return { accounts, untilMs };
+}
+
+/**
+ * The account that a report states beside its figures: of the last half hour of its window. Of all
+ * of a longer one `azimuth reconcile` tells.
+ */
+export async function reconcileForReport(
+  store: StoreClient,
+  options: ReconcileOptions,
+): Promise<ReportedAccount> {
+  const fromMs = Math.max(options.fromMs, options.toMs - REPORTED_MS_MAX);
+  return { ...(await reconcile(store, { ...options, fromMs })), fromMs };
+}
+
+export interface ReportedAccount extends Reconciliation {
+  /** Where its window begins, Unix milliseconds; absent: where the report's does. */
+  readonly fromMs?: number;
 }
 
 /** True when something is wrong: a hop that nobody can explain, or two hops under one number. */

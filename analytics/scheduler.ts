@@ -5,6 +5,7 @@
  */
 import type { Log } from '../runtime/log.ts';
 import { messageOf } from '../runtime/errors.ts';
+import type { JobProgress, OnProgress } from './jobs/progress.ts';
 import { CLOSE_AFTER_MS } from './jobs/rollup.ts';
 import { MINUTE_MS } from './window.ts';
 
@@ -29,15 +30,53 @@ export const realTimers: Timers = {
   },
 };
 
+/** What one run of a job did. */
+export interface JobOutcome {
+  /** Minutes published for the first time. */
+  readonly published: number;
+  /** Minutes published anew since rows came late. */
+  readonly reopened: number;
+  /** End of the newest published minute, Unix milliseconds. */
+  readonly publishedUntilMs: number;
+}
+
+/** What is known of a job since the process began; counts only grow. */
+export interface JobState {
+  /** When the last run succeeded, Unix milliseconds; undefined before. */
+  readonly succeededMs: number | undefined;
+  /** Why the last run failed; undefined after a success. */
+  readonly failure: string | undefined;
+  readonly successes: number;
+  readonly failures: number;
+  /** Of the last run that ended, milliseconds. */
+  readonly durationMs: number;
+  readonly published: number;
+  readonly reopened: number;
+  /** End of the newest minute that this process saw published, Unix milliseconds. */
+  readonly publishedUntilMs: number | undefined;
+  /** Of the run under way, once it has published something. */
+  readonly progress: JobProgress | undefined;
+}
+
+/** Of a job before its first run. */
+export const NOT_RUN: JobState = {
+  succeededMs: undefined,
+  failure: undefined,
+  successes: 0,
+  failures: 0,
+  durationMs: 0,
+  published: 0,
+  reopened: 0,
+  publishedUntilMs: undefined,
+  progress: undefined,
+};
+
 export interface Scheduler {
   readonly name: string;
   start(): void;
   /** Resolves when the run under way has ended. Safe to call twice. */
   stop(): Promise<void>;
-  /** When the last run succeeded, Unix milliseconds; undefined before. */
-  succeededMs(): number | undefined;
-  /** Why the last run failed; undefined after a success. */
-  failure(): string | undefined;
+  state(): JobState;
 }
 
 /** Milliseconds until the next turn. */
@@ -48,7 +87,7 @@ export function untilNextTurnMs(nowMs: number): number {
 
 export function createScheduler(settings: {
   readonly name: string;
-  readonly run: () => Promise<unknown>;
+  readonly run: (told: OnProgress) => Promise<JobOutcome>;
   readonly timers: Timers;
   readonly log: Log;
 }): Scheduler {
@@ -56,25 +95,39 @@ export function createScheduler(settings: {
   let running: Promise<void> | undefined;
   let cancel: (() => void) | undefined;
   let stopped = true;
-  let succeededMs: number | undefined;
-  let failure: string | undefined;
+  let state = NOT_RUN;
+  const change = (changes: Partial<JobState>): void => {
+    state = { ...state, ...changes };
+  };
 
   const turn = async (): Promise<void> => {
+    const beganMs = timers.nowMs();
     try {
-      await run();
-      succeededMs = timers.nowMs();
-      failure = undefined;
+      const outcome = await run((progress) =>
+        change({ progress, publishedUntilMs: progress.untilMs }),
+      );
+      change({
+        succeededMs: timers.nowMs(),
+        failure: undefined,
+        successes: state.successes + 1,
+        published: state.published + outcome.published,
+        reopened: state.reopened + outcome.reopened,
+        publishedUntilMs: outcome.publishedUntilMs,
+      });
     } catch (error) {
-      failure = messageOf(error);
+      const failure = messageOf(error);
+      change({ failure, failures: state.failures + 1 });
       log.warn('job failed, trying again', { job: name, error: failure });
     }
+    change({ durationMs: timers.nowMs() - beganMs, progress: undefined });
   };
   const begin = (): void => {
     running = turn().then(() => {
       running = undefined;
       if (stopped) return;
       const nextMs = untilNextTurnMs(timers.nowMs());
-      cancel = timers.after(failure === undefined ? nextMs : Math.min(nextMs, RETRY_MS), begin);
+      const failed = state.failure !== undefined;
+      cancel = timers.after(failed ? Math.min(nextMs, RETRY_MS) : nextMs, begin);
     });
   };
   return {
@@ -89,7 +142,6 @@ export function createScheduler(settings: {
       cancel?.();
       await running;
     },
-    succeededMs: () => succeededMs,
-    failure: () => failure,
+    state: () => state,
   };
 }

@@ -58,8 +58,8 @@ Debian) is fetched once into ~/.cache/azimuth/bench; what is not to be had is sk
   --only KEYS      these peers only, comma between: azimuth, unrecorded (recording off), plain (both
                    spans plain), workers (two of them), sidecar, nginx, envoy_off, envoy_traced
                    (min_flush_spans 512), envoy_default, traefik, http_proxy, undici_otel
-  --with FUNCTIONS what each of these functions of a gateway costs, comma between: jwt, apikeys,
-                   ratelimit, cors, headers; then --only is azimuth unless it is given
+  --with FUNCTIONS what each of these functions of a gateway costs, comma between: tls, jwt,
+                   apikeys, ratelimit, cors, headers; then --only is azimuth unless it is given
   --rounds N       counted rounds of saturation and rate (default 4, quick 2)
   --skip PARTS     leave out recording, rate, slow or away, comma between
   --save           write the report to bench/results/proxy.md and proxy.json (--with: functions.*)
@@ -69,7 +69,7 @@ Examples:
   npm run bench:proxy -- --quick --json
   npm run bench:proxy -- --only azimuth,envoy_traced --skip slow,away
   npm run bench:proxy -- --only azimuth,unrecorded --skip rate,slow,away
-  npm run bench:proxy -- --with jwt,ratelimit --skip rate,slow,away
+  npm run bench:proxy -- --with tls,jwt,ratelimit --skip rate,slow,away
 `;
 
 const { values: options } = parseArgs({
@@ -232,7 +232,9 @@ async function pairs(with_: Subject, without: Subject, headers: Headers): Promis
   return all;
 }
 
-const subjectOf = (key: string): Subject | undefined => subjects.find((s) => s.peer.key === key);
+function subjectOf(key: string): Subject | undefined {
+  return subjects.find((s) => s.peer.key === key);
+}
 
 async function recording(): Promise<void> {
   const [on, off] = [subjectOf('azimuth'), subjectOf('unrecorded')];
@@ -263,8 +265,9 @@ async function fixedRate(): Promise<void> {
   const rated = subjects.filter(
     ({ peer }) =>
       !['unrecorded', 'plain', 'workers', 'sidecar'].includes(peer.key) &&
-      // The generator of this part sends no headers.
-      peer.headers === undefined,
+      // The generator of this part sends no headers, and none over TLS.
+      peer.headers === undefined &&
+      peer.isTls !== true,
   );
   for (let round = 1; round <= rounds; round++) {
     for (const subject of inTurn(round, rated)) {

@@ -28,6 +28,10 @@ const COMMANDS: Record<string, { about: string; load: () => Promise<{ command: C
     about: 'run the analytics jobs each minute',
     load: () => import('./commands/analytics.ts'),
   },
+  backfill: {
+    about: 'publish minutes of the past that the jobs left out',
+    load: () => import('./commands/backfill.ts'),
+  },
   topics: { about: 'create the Kafka topics', load: () => import('./commands/topics.ts') },
   report: {
     about: 'print a report: gateway-vs-mesh, attribution, routes, edges and more',

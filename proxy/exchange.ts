@@ -20,6 +20,7 @@ import type { RecordedShape } from './recorder.ts';
 import { Attempts } from './attempts.ts';
 import { BODY_NONE, parsed } from './codec/fields.ts';
 import { waitingBytes, writeText, writtenBytes } from './codec/output.ts';
+import { parseRequestHead } from './codec/request-head.ts';
 import { HopMeter } from './hop-meter.ts';
 import type { Downstream, Outcome } from './downstream-port.ts';
 import { FilterRun, type FilterOwner, type HeldHead } from './filters/filter-run.ts';
@@ -45,6 +46,7 @@ import { Tunnel } from './tunnel.ts';
 import type { UpstreamUser } from './upstream.ts';
 import {
   asked,
+  readAsked,
   readTrace,
   upstreamHead,
   writeUpstreamHead,
@@ -351,6 +353,13 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
 
   // ---- FilterOwner
 
+  readAgain({ b, s, n, text }: HeldHead): void {
+    // The same bytes, so the same outcome.
+    parseRequestHead(b, s, n);
+    readAsked(b, text, s);
+    if (this.#context.trustedHops > 0) this.#readClient(b);
+  }
+
   filtersPassed({ b, text, s, e, n, atMs, restarted }: HeldHead): number {
     const run = this.filters!;
     this.#body.limitTo(run.changes.bodyBytesMax);
@@ -398,8 +407,6 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
     const record = this.#record;
     const route = request.route!;
     const { bodyKind, bodyBytes } = parsed;
-    // Filters may have held it, and another request may have been read meanwhile.
-    if (changes !== undefined && context.trustedHops > 0) this.#readClient(b);
     writeUpstreamHead(b, head, s, context, route, record, restarted, this.#down, changes);
     const { text, parentAt, trailers } = upstreamHead;
     request.protocols = upstreamHead.protocols;

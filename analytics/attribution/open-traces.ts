@@ -6,10 +6,11 @@
  * Rows come minute by minute, the rows of a trace side by side within a minute, so a trace that
  * fits into a minute is looked up once. A trace is closed when the stream has passed the end of all
  * its rows by IDLE_MS: its root is stored then, and so is all that it waited for. What is open is
- * bounded: past the bound the oldest are closed as they stand, and say so.
+ * bounded: past the bound the oldest are closed as they stand, and say so. A trace id that a client
+ * sends with every request never comes to rest: what was read of it is closed at each closeUntil.
  */
 import type { NativeBlock } from '../../store/native/reader.ts';
-import { NameTable, RowColumns, type AttemptTimes } from './row-columns.ts';
+import { NameTable, RowColumns, type AttemptTimes, type RowData } from './row-columns.ts';
 import { INCOMPLETE } from './segments.ts';
 import {
   ROWS_MAX,
@@ -18,6 +19,7 @@ import {
   type Segments,
   type Split,
 } from './trace-splitter.ts';
+import { PROXY_SIDES } from '../../telemetry/edge-class.ts';
 import { FUNCTIONS } from '../../telemetry/hop-record.ts';
 
 /** A trace without rows for this long has come to rest. Milliseconds of stream time. */
@@ -25,6 +27,8 @@ export const IDLE_MS = 30_000;
 
 /** Rows open at once, at most: about 180 bytes each. */
 const OPEN_ROWS_MAX = 2_000_000;
+
+const INGRESS = PROXY_SIDES.indexOf('ingress');
 
 /** One trace, as it is handed out. Valid during the call only. */
 export interface ClosedTrace {
@@ -47,6 +51,10 @@ interface OpenTrace {
   /** Start of its first row, and the end of its last, nanoseconds since the base. */
   firstNs: number;
   endNs: number;
+  /** Row of the first hop that may be an entrance; -1 before. */
+  entrance: number;
+  /** A second hop may be one too. */
+  mayBeShared: boolean;
 }
 
 export class OpenTraces {
@@ -56,6 +64,8 @@ export class OpenTraces {
   readonly baseMs: number;
   /** Hops split so far. */
   hops = 0;
+  /** Start of the row added last, Unix milliseconds. */
+  newestMs = 0;
   /** Rows that were dropped since their trace had more than ROWS_MAX. */
   rowsLeftOut = 0;
   readonly #open = new Map<string, OpenTrace>();
@@ -90,7 +100,7 @@ export class OpenTraces {
         key = reader.traceKey(i);
         trace = this.#open.get(key);
         if (trace === undefined) {
-          trace = { head: -1, tail: -1, rows: 0, firstNs: Infinity, endNs: 0 };
+          trace = newTrace();
           this.#open.set(key, trace);
         }
       }
@@ -109,15 +119,21 @@ export class OpenTraces {
       this.#rows++;
       trace.firstNs = Math.min(trace.firstNs, data.start[row]!);
       trace.endNs = Math.max(trace.endNs, data.start[row]! + data.duration[row]!);
+      if (data.isHop[row] === 1) noteEntrance(trace, row, data);
     }
+    if (block.rows > 0) this.newestMs = this.baseMs + reader.startNs(block.rows - 1) / 1e6;
     if (this.#rows > OPEN_ROWS_MAX) this.#closeOldest();
   }
 
-  /** Closes what had come to rest before an instant up to which all rows were read. */
+  /**
+   * Closes what had come to rest before an instant up to which all rows were read, and what waiting
+   * can make no better: traces that are too large, and trace ids that several requests share.
+   */
   closeUntil(readUntilMs: number): void {
     const beforeNs = (readUntilMs - IDLE_MS - this.baseMs) * 1e6;
     for (const [key, trace] of this.#open) {
-      if (trace.endNs < beforeNs) this.#close(key, trace, 0);
+      if (trace.endNs < beforeNs || trace.rows > ROWS_MAX) this.#close(key, trace, 0);
+      else if (trace.mayBeShared) this.#closeIfShared(key, trace);
     }
   }
 
@@ -142,10 +158,18 @@ export class OpenTraces {
     }
   }
 
+  #closeIfShared(key: string, trace: OpenTrace): void {
+    const split = this.#splitter.split(trace.head);
+    if (split.roots > 1) this.#handOut(key, trace, split, 0);
+  }
+
   #close(key: string, trace: OpenTrace, flags: number): void {
+    this.#handOut(key, trace, this.#splitter.split(trace.head), flags);
+  }
+
+  #handOut(key: string, trace: OpenTrace, split: Split, flags: number): void {
     this.#open.delete(key);
     this.#rows -= trace.rows;
-    const split = this.#splitter.split(trace.head);
     this.hops += split.hops;
     // An application's spans alone are no request through the mesh.
     if (split.hops > 0) {
@@ -163,22 +187,53 @@ export class OpenTraces {
   }
 }
 
+const newTrace = (): OpenTrace => ({
+  head: -1,
+  tail: -1,
+  rows: 0,
+  firstNs: Infinity,
+  endNs: 0,
+  entrance: -1,
+  mayBeShared: false,
+});
+
+/** Remembers where a request may have entered, and whether a second one may have. */
+function noteEntrance(trace: OpenTrace, row: number, data: RowData): void {
+  const hasParent = data.parentLow[row] !== 0 || data.parentHigh[row] !== 0;
+  if (hasParent && data.side[row] !== INGRESS) return;
+  const first = trace.entrance;
+  if (first < 0) trace.entrance = row;
+  else if (
+    data.spanLow[first] !== data.spanLow[row] ||
+    data.spanHigh[first] !== data.spanHigh[row]
+  ) {
+    trace.mayBeShared = true;
+  }
+}
+
 /** One block's columns by name of the SELECT in analytics/queries/attribution_rows.sql. */
 class BlockReader {
   readonly #trace: Uint32Array;
   readonly #traceBytes: Buffer;
   readonly #block: NativeBlock;
-  /** Numbers in the NameTable of the texts of columns 5 to 10. */
-  readonly #texts: readonly (readonly number[])[];
+  readonly #names: NameTable;
+  /**
+   * Numbers in the NameTable of the texts that hops use. Those that only spans of applications have
+   * are left out: nothing bounds them.
+   */
+  readonly #texts: readonly (number | undefined)[][] = TEXTS.map(() => []);
 
   constructor(block: NativeBlock, names: NameTable) {
     this.#block = block;
     const trace = block.columns[COLUMN.trace]!;
     this.#trace = trace.words;
     this.#traceBytes = Buffer.from(trace.bytes.buffer);
-    this.#texts = TEXTS.map((column) =>
-      block.columns[column]!.texts.map((text) => names.numberOf(text)),
-    );
+    this.#names = names;
+  }
+
+  /** Start of row i, nanoseconds since the base. */
+  startNs(i: number): number {
+    return double(this.#block.columns[COLUMN.start]!.words, i);
   }
 
   /** True when row i belongs to the trace of the row before it. */
@@ -232,7 +287,9 @@ class BlockReader {
   }
 
   #text(text: number, i: number): number {
-    return this.#texts[text]![this.#block.columns[TEXTS[text]!]!.keys[i]!]!;
+    const { keys, texts } = this.#block.columns[TEXTS[text]!]!;
+    const key = keys[i]!;
+    return (this.#texts[text]![key] ??= this.#names.numberOf(texts[key]!));
   }
 
   #copyAttempts(i: number, row: number, columns: RowColumns): void {

@@ -53,7 +53,7 @@ export const INCOMPLETE = {
   ambiguous_parent: 8,
   /** Several requests under one trace id. */
   several_roots: 16,
-  /** Instants of two clocks would have to be compared. */
+  /** Instants of two clocks, or of one that was set in between, would have to be compared. */
   clock_domains: 32,
   /** More rows than are looked at. */
   too_large: 64,
@@ -61,6 +61,8 @@ export const INCOMPLETE = {
   closed_early: 128,
   /** Everything is there and the sum is not the duration: a record is wrong. */
   does_not_add_up: 256,
+  /** A hop lasted longer than the attempt that called it: given up, or a clock that runs wrong. */
+  outlives_call: 512,
 } as const;
 export type IncompleteReason = keyof typeof INCOMPLETE;
 

@@ -29,6 +29,12 @@ const INGRESS = PROXY_SIDES.indexOf('ingress');
 const INBOUND = PROXY_SIDES.indexOf('inbound');
 const OUTBOUND = PROXY_SIDES.indexOf('outbound');
 
+/**
+ * By how much a hop may last longer than the attempt that called it: one part in a thousand of it.
+ * Clocks of two hosts differ in rate by up to 500 parts in a million each while they are slewed.
+ */
+const RATE_TOLERANCE = 0.001;
+
 /** Application spans between two hops, at most: a longer chain is a circle. */
 const CHAIN_MAX = 64;
 
@@ -355,7 +361,11 @@ export class TraceSplitter {
       const row = this.#rows[k]!;
       if (this.#callers[k] !== i || this.#attempts[k] !== attempt || isHop[row] === 0) continue;
       const hopNs = duration[row]! - wait[row]!;
-      this.segments.add(KIND.wire, place, service[row]!, effectiveNs - hopNs);
+      const wireNs = effectiveNs - hopNs;
+      this.segments.add(KIND.wire, place, service[row]!, wireNs);
+      // With client wait the two may differ: buffers between them fill at different instants.
+      const waits = wait[row]! > 0 || this.#attemptWait(this.#rows[i]!, attempt) > 0;
+      if (wireNs < -hopNs * RATE_TOLERANCE && !waits) this.#flags |= INCOMPLETE.outlives_call;
       return;
     }
     const bits = this.#attemptBits(this.#rows[i]!, attempt);
@@ -383,7 +393,10 @@ export class TraceSplitter {
       const call = this.#rows[k]!;
       if (this.#callers[k] !== i || this.#attempts[k] !== attempt) continue;
       if (side[call] !== OUTBOUND) continue;
-      if (clock[call] !== clock[row]) this.#flags |= INCOMPLETE.clock_domains;
+      // A call cannot begin before what caused it, unless the wall clock was set in between.
+      if (clock[call] !== clock[row] || start[call]! < from) {
+        this.#flags |= INCOMPLETE.clock_domains;
+      }
       calls.push(call);
       sum += duration[call]!;
       waits += wait[call]!;

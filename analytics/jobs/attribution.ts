@@ -13,22 +13,21 @@
  */
 import type { Log } from '../../runtime/log.ts';
 import type { StoreClient } from '../../store/client.ts';
-import { OpenTraces, type ClosedTrace } from '../attribution/open-traces.ts';
+import { OpenTraces } from '../attribution/open-traces.ts';
 import { readTraces } from '../attribution/read-traces.ts';
 import { minuteOfTrace, TracesTable } from '../attribution/traces-table.ts';
 import { nextBuild, OVERLAP_S } from '../builds.ts';
 import { sql } from '../sql.ts';
 import { MINUTE_MS, minuteOf } from '../window.ts';
+import {
+  CARRY_MS,
+  FLUSH_TRACES,
+  publishAttribution,
+  StreamReader,
+  type MinuteRows,
+} from './attribution-stream.ts';
+import type { OnProgress } from './progress.ts';
 import { CLOSE_AFTER_MS } from './rollup.ts';
-
-/** A trace that is open for longer is closed as it stands, so that it cannot hold up the report. */
-export const CARRY_MS = 10 * MINUTE_MS;
-
-/** Traces written by one insert: some 4 MB. */
-const FLUSH_TRACES = 10_000;
-
-/** Rows read by one query when catching up, about; a single minute may hold more. */
-const ROWS_PER_READ = 2_000_000;
 
 /** A reader goes on for so long: starts are exact for 104 days from its base, and names add up. */
 const STRETCH_MS = 30 * 24 * 60 * MINUTE_MS;
@@ -57,22 +56,16 @@ export interface AttributionOutcome {
 
 export interface AttributionJob {
   /**
-   * One run. Idempotent.
+   * One run. Idempotent. Tells how far it is.
    * @throws AzimuthError of the store's; what was published until then stays, the next run goes on.
    */
-  run(): Promise<AttributionOutcome>;
-}
-
-interface MinuteRows {
-  /** Start, Unix seconds. */
-  readonly minute: number;
-  readonly rows: number;
+  run(told?: OnProgress): Promise<AttributionOutcome>;
 }
 
 export function createAttributionJob(settings: AttributionSettings): AttributionJob {
   let reader: StreamReader | undefined;
   return {
-    async run() {
+    async run(told) {
       const { store, log, nowMs } = settings;
       const startedMs = nowMs();
       const closedUntilMs = minuteOf(startedMs - CLOSE_AFTER_MS);
@@ -91,26 +84,28 @@ export function createAttributionJob(settings: AttributionSettings): Attribution
             });
       // Another instance was ahead of us, or a run failed in the middle: begin where all is known.
       if (reader === undefined || reader.failed || reader.publishedUntilMs !== watermarkMs) {
-        reader = new StreamReader(store, watermarkMs);
+        reader = new StreamReader(store, { readFromMs: watermarkMs, fromMs: watermarkMs });
       }
       let published = 0;
       let traces = 0;
       for (;;) {
         const untilMs = Math.min(closedUntilMs, reader.traces.baseMs + STRETCH_MS);
         const before = reader.tracesSplit;
-        published += await reader.readUntil(untilMs, startedMs);
+        published += await reader.readUntil(untilMs, startedMs, (publishedUntilMs) =>
+          told?.({
+            fromMs: watermarkMs,
+            untilMs: publishedUntilMs,
+            goalMs: closedUntilMs,
+          }),
+        );
         traces += reader.tracesSplit - before;
         if (untilMs === closedUntilMs) break;
-        reader = new StreamReader(store, reader.publishedUntilMs);
+        const fromMs: number = reader.publishedUntilMs;
+        reader = new StreamReader(store, { readFromMs: fromMs, fromMs });
       }
-      log.debug('attribution', { published, reopened, open: reader.traces.size });
-      return {
-        published,
-        reopened,
-        traces,
-        publishedUntilMs: reader.publishedUntilMs,
-        open: reader.traces.size,
-      };
+      const open = reader.traces.size;
+      log.debug('attribution', { published, reopened, traces, open });
+      return { published, reopened, traces, publishedUntilMs: reader.publishedUntilMs, open };
     },
   };
 }
@@ -123,138 +118,6 @@ export async function readAttributionProgress(
     sql('attribution_progress'),
   );
   return row && { publishedUntilMs: row.watermark_s * 1000 + MINUTE_MS, scannedS: row.scanned_s };
-}
-
-/** Streams minutes in order, carries what is open, publishes what is closed. */
-class StreamReader {
-  readonly traces: OpenTraces;
-  publishedUntilMs: number;
-  failed = false;
-  tracesSplit = 0;
-  #readUntilMs: number;
-  readonly #store: StoreClient;
-  readonly #table = new TracesTable();
-  /** Builds of minutes (Unix milliseconds) that are being written. */
-  readonly #builds = new Map<number, bigint>();
-  /** Rows of minutes read and not yet published. */
-  #counted: MinuteRows[] = [];
-  #startedMs = 0;
-
-  constructor(store: StoreClient, fromMs: number) {
-    this.#store = store;
-    this.publishedUntilMs = fromMs;
-    this.#readUntilMs = fromMs;
-    this.traces = new OpenTraces(fromMs, (trace) => this.#take(trace));
-  }
-
-  /** Reads up to an instant; returns how many minutes were published. */
-  async readUntil(untilMs: number, startedMs: number): Promise<number> {
-    this.#startedMs = startedMs;
-    // Until all is written; a reader that failed in the middle is not used again.
-    this.failed = true;
-    let published = 0;
-    if (this.#readUntilMs < untilMs) {
-      // Counted before they are read: what arrives in between makes the count too small, so that
-      // the next run finds the difference.
-      const counted = await this.#store.query<MinuteRows>(sql('attribution_counted'), {
-        from_ms: this.#readUntilMs,
-        to_ms: untilMs,
-      });
-      for (const part of partsOf(counted, this.#readUntilMs, untilMs)) {
-        await readTraces(this.#store, this.traces, part, { pause: () => this.#flushIfFull() });
-        this.#counted.push(...part.counted);
-        this.#readUntilMs = part.toMs;
-        this.traces.closeUntil(part.toMs);
-        this.traces.closeBegunBefore(part.toMs - CARRY_MS);
-        published += await this.#publish();
-      }
-    }
-    this.failed = false;
-    return published;
-  }
-
-  #take(trace: ClosedTrace): void {
-    // Published before this reader began: the same trace again, or a stray row of one.
-    if (minuteOfTrace(trace) < this.publishedUntilMs) return;
-    this.tracesSplit++;
-    this.#table.add(trace, (minuteMs) => this.#buildOf(minuteMs));
-  }
-
-  #buildOf(minuteMs: number): bigint {
-    let build = this.#builds.get(minuteMs);
-    if (build === undefined) {
-      build = BigInt(nextBuild(this.#startedMs, []));
-      this.#builds.set(minuteMs, build);
-    }
-    return build;
-  }
-
-  async #flushIfFull(): Promise<void> {
-    if (this.#table.rows >= FLUSH_TRACES) await this.#flush();
-  }
-
-  async #flush(): Promise<void> {
-    if (this.#table.rows === 0) return;
-    await this.#store.insertNative(this.#table.name, this.#table.block());
-    this.#table.clear();
-  }
-
-  /** Publishes minutes before the earliest open trace, in order. */
-  async #publish(): Promise<number> {
-    const untilMs = Math.min(this.#readUntilMs, minuteOf(this.traces.oldestMs));
-    if (untilMs <= this.publishedUntilMs) return 0;
-    await this.#flush();
-    const ready = this.#counted.filter((m) => m.minute * 1000 < untilMs);
-    // The newest is published, empty or not: it is the watermark.
-    const newest = (untilMs - MINUTE_MS) / 1000;
-    if (ready.at(-1)?.minute !== newest) ready.push({ minute: newest, rows: 0 });
-    for (const minute of ready) {
-      await publish(this.#store, this.#buildOf(minute.minute * 1000), [minute], this.#startedMs);
-    }
-    this.#counted = this.#counted.filter((m) => m.minute * 1000 >= untilMs);
-    for (const minuteMs of this.#builds.keys()) {
-      if (minuteMs < untilMs) this.#builds.delete(minuteMs);
-    }
-    this.publishedUntilMs = untilMs;
-    return ready.length;
-  }
-}
-
-/** Cuts a stretch into reads of whole minutes, of a bounded number of rows where it can be. */
-function* partsOf(
-  counted: readonly MinuteRows[],
-  fromMs: number,
-  toMs: number,
-): Generator<{ fromMs: number; toMs: number; counted: readonly MinuteRows[] }> {
-  let beginMs = fromMs;
-  let part: MinuteRows[] = [];
-  let rows = 0;
-  for (const minute of counted) {
-    if (part.length > 0 && (rows + minute.rows > ROWS_PER_READ || part.length === 15)) {
-      const endMs = minute.minute * 1000;
-      yield { fromMs: beginMs, toMs: endMs, counted: part };
-      beginMs = endMs;
-      part = [];
-      rows = 0;
-    }
-    part.push(minute);
-    rows += minute.rows;
-  }
-  yield { fromMs: beginMs, toMs, counted: part };
-}
-
-async function publish(
-  store: StoreClient,
-  build: bigint,
-  minutes: readonly MinuteRows[],
-  startedMs: number,
-): Promise<void> {
-  await store.command(sql('attribution_publish'), {
-    build: build.toString(),
-    minutes: minutes.map((m) => m.minute),
-    rows: minutes.map((m) => m.rows),
-    built_at_s: Math.floor(startedMs / 1000),
-  });
 }
 
 /** Minutes opened anew by one statement: they are named in its URL, which servers bound. */
@@ -353,7 +216,7 @@ async function reopenSome(
     store,
     affected.map((minute) => ({ minute })),
   );
-  await publish(
+  await publishAttribution(
     store,
     build,
     affected.map((minute) => ({

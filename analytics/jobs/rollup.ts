@@ -21,13 +21,18 @@ import {
   type MinuteState,
 } from '../builds.ts';
 import { sql } from '../sql.ts';
+import type { OnProgress } from './progress.ts';
 import { HOUR_MS, hourOf, MINUTE_MS, minuteOf, type Window } from '../window.ts';
 
 /** A minute closes this long after its end: flush interval, queueing and insert fit into it. */
 export const CLOSE_AFTER_MS = 30_000;
 
-/** Minutes built by one statement: bounds its memory, and makes a day of catching up 96 statements. */
-const MINUTES_PER_BUILD = 15;
+/**
+ * Built by one statement, at most; a single minute may hold more rows. Rows bound its memory (some
+ * 100 bytes each while deduplicated), minutes the length of the URL that names them.
+ */
+const ROWS_PER_BUILD = 500_000;
+const MINUTES_PER_BUILD = 240;
 
 export interface RollupSettings {
   readonly store: StoreClient;
@@ -36,6 +41,7 @@ export interface RollupSettings {
   readonly retentionDays: number;
   /** Unix milliseconds. */
   readonly nowMs: () => number;
+  readonly onProgress?: OnProgress;
 }
 
 export interface RollupOutcome {
@@ -47,7 +53,7 @@ export interface RollupOutcome {
   readonly publishedUntilMs: number;
 }
 
-type MinuteToBuild = Pick<MinuteState, 'minute' | 'rows'> & { readonly build?: string };
+export type MinuteToBuild = Pick<MinuteState, 'minute' | 'rows'> & { readonly build?: string };
 
 /**
  * Runs the job once. Idempotent.
@@ -65,7 +71,7 @@ export async function runRollup(settings: RollupSettings): Promise<RollupOutcome
   let changed: MinuteState[] = [];
   if (progress !== undefined) {
     changed = await changedMinutes(store, progress, { fromMs: oldestMs, toMs: publishedUntilMs });
-    await build(store, changed, startedMs);
+    await buildMinutes(store, changed, startedMs);
   }
   if (closedUntilMs <= publishedUntilMs) {
     await buildHours(store, { fromMs: oldestMs, toMs: publishedUntilMs }, startedMs);
@@ -77,20 +83,25 @@ export async function runRollup(settings: RollupSettings): Promise<RollupOutcome
   });
   const newest = (closedUntilMs - MINUTE_MS) / 1000;
   if (fresh.at(-1)?.minute !== newest) fresh.push({ minute: newest, rows: 0 });
-  await build(store, fresh, startedMs);
+  await buildMinutes(store, fresh, startedMs, (untilMs) =>
+    settings.onProgress?.({ untilMs, fromMs: publishedUntilMs, goalMs: closedUntilMs }),
+  );
   const hours = await buildHours(store, { fromMs: oldestMs, toMs: closedUntilMs }, startedMs);
   log.debug('rollup', { built: fresh.length, reopened: changed.length, hours });
   return { built: fresh.length, reopened: changed.length, publishedUntilMs: closedUntilMs };
 }
 
-/** Builds and publishes minutes in the order given, some at a time. */
-async function build(
+/**
+ * Builds and publishes minutes in the order given, some at a time; `onBuilt` gets the end of those
+ * that were, Unix milliseconds.
+ */
+export async function buildMinutes(
   store: StoreClient,
   minutes: readonly MinuteToBuild[],
   startedMs: number,
+  onBuilt?: (untilMs: number) => void,
 ): Promise<void> {
-  for (let i = 0; i < minutes.length; i += MINUTES_PER_BUILD) {
-    const some = minutes.slice(i, i + MINUTES_PER_BUILD);
+  for (const some of batchesOf(minutes)) {
     const seconds = some.map((state) => state.minute);
     const fromMs = Math.min(...seconds) * 1000;
     const toMs = Math.max(...seconds) * 1000 + MINUTE_MS;
@@ -112,14 +123,31 @@ async function build(
       rows: some.map((state) => state.rows),
       built_at_s: Math.floor(startedMs / 1000),
     });
+    onBuilt?.(toMs);
   }
+}
+
+function* batchesOf(minutes: readonly MinuteToBuild[]): Generator<MinuteToBuild[]> {
+  let batch: MinuteToBuild[] = [];
+  let rows = 0;
+  for (const minute of minutes) {
+    const full = rows + minute.rows > ROWS_PER_BUILD || batch.length === MINUTES_PER_BUILD;
+    if (batch.length > 0 && full) {
+      yield batch;
+      batch = [];
+      rows = 0;
+    }
+    batch.push(minute);
+    rows += minute.rows;
+  }
+  if (batch.length > 0) yield batch;
 }
 
 /** Hours built by one statement. */
 const HOURS_PER_BUILD = 24;
 
 /** Sums up whole published hours where that is due; returns how many. */
-async function buildHours(
+export async function buildHours(
   store: StoreClient,
   published: Window,
   startedMs: number,

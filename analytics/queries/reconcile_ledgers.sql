@@ -53,7 +53,12 @@ SELECT
     arrayZip(mapKeys(Dropped), mapValues(Dropped)) AS dropped,
     Spooled AS spooled,
     Closing AS closing
-FROM ledgers
+FROM
+(
+    -- By the instant first: a month holds millions of ledgers, of which a few are looked at.
+    SELECT * FROM ledgers
+    WHERE Timestamp IN (SELECT arrayJoin([last, settled, base, oldest, first, newest, ended]) FROM picks)
+) AS ledgers
 INNER JOIN picks ON ledgers.BootId = picks.BootId
 WHERE is_last OR is_settled OR is_base OR is_oldest OR is_first OR is_ended
 ORDER BY proxy, boot_id, at_ms, is_ended DESC

@@ -18,7 +18,7 @@ import {
   type TraceFilter,
   type WindowTraces,
 } from '../attribution/window-traces.ts';
-import { reconcile, type Reconciliation } from '../reconcile.ts';
+import { reconcileForReport, type Reconciliation } from '../reconcile.ts';
 import { readTraffic } from '../traffic.ts';
 import type { Window } from '../window.ts';
 
@@ -75,7 +75,7 @@ export interface Attribution {
   /** Requests that belong to no trace of their own: counted by the traffic and not split. */
   readonly not_split: number | null;
   readonly bands: readonly AttributionBand[];
-  /** Hops that are missing by the ledgers: a complete trace may lack a call that nobody answered. */
+  /** Hops that are missing by the ledgers of the window's last half hour: a complete trace may lack a call that nobody answered. */
   readonly hops_missing: number;
 }
 
@@ -159,6 +159,6 @@ export async function readAttribution(
     requests = 0;
     for (const [edgeClass, { hops }] of byEdgeClass) if (isRequest(edgeClass)) requests += hops;
   }
-  const { totals } = await reconcile(store, { ...window, ...options });
+  const { totals } = await reconcileForReport(store, { ...window, ...options });
   return attribution(window, traces, filter, { requests, account: totals });
 }

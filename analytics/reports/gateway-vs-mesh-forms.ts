@@ -6,7 +6,7 @@ import type { Direction } from '../../telemetry/edge-class.ts';
 import type { GatewayVsMesh, Part, TrafficLine } from './gateway-vs-mesh.ts';
 import { csvOf } from './csv.ts';
 import { FEW_FOR_P99 } from './traffic-figures.ts';
-import { count, percent, rate, threeDigits } from './numbers.ts';
+import { clockTime, count, percent, rate, threeDigits } from './numbers.ts';
 import { finalityText, timeText } from './presentation-text.ts';
 import type { Presentation } from './presentation.ts';
 import { clauses, renderTable, spread, type Column, type TextSettings } from './table.ts';
@@ -169,9 +169,10 @@ function cpuColumns({ cpu }: GatewayVsMesh): Column[] {
 }
 
 /** The closing line, and a line for whatever does not belong into it when all is well. */
-function accountedFor({ accounted_for: a }: GatewayVsMesh, width: number): string[] {
+function accountedFor({ from, accounted_for: a }: GatewayVsMesh, width: number): string[] {
+  const since = a.since === from ? '' : ` since ${clockTime(Date.parse(a.since))}`;
   const sum =
-    `Accounted for: ${count(a.finished)} hops finished = ${count(a.stored)} stored + ` +
+    `Accounted for${since}: ${count(a.finished)} hops finished = ${count(a.stored)} stored + ` +
     `${count(a.dropped_total)} dropped` +
     (a.in_flight > 0 ? ` + ${count(a.in_flight)} in flight` : '') +
     (a.lost_at_end > 0 ? ` + ${count(a.lost_at_end)} lost at exit` : '');

@@ -14,7 +14,7 @@ import {
   type ProxyRole,
 } from '../../telemetry/edge-class.ts';
 import type { StoreClient } from '../../store/client.ts';
-import { reconcile, type Reconciliation } from '../reconcile.ts';
+import { reconcileForReport, type Reconciliation, type ReportedAccount } from '../reconcile.ts';
 import {
   addTraffic,
   emptyTraffic,
@@ -88,6 +88,8 @@ export interface GatewayVsMesh {
   readonly lines: readonly TrafficLine[];
   readonly cpu: readonly CpuLine[];
   readonly accounted_for: Reconciliation['totals'] & {
+    /** The account covers the window from here on: the end of a long one. */
+    readonly since: string;
     readonly processes: number;
     readonly ended_without_closing_ledger: number;
     readonly undecodable_messages: number;
@@ -102,7 +104,7 @@ const partsOf = (direction: Direction, perspective: Perspective): Part[] =>
 /** Makes the report's figures from what was read; pure. */
 export function gatewayVsMesh(
   traffic: WindowTraffic,
-  account: Reconciliation,
+  account: ReportedAccount,
   perspective: Perspective,
 ): GatewayVsMesh {
   const { fromMs, toMs } = traffic.window;
@@ -193,6 +195,7 @@ export function gatewayVsMesh(
       };
     }),
     accounted_for: {
+      since: new Date(account.fromMs ?? traffic.window.fromMs).toISOString(),
       ...account.totals,
       processes: account.boots.length,
       ended_without_closing_ledger: account.boots.filter(
@@ -214,6 +217,6 @@ export async function readGatewayVsMesh(
   options: { readonly retentionDays?: number; readonly nowMs?: number } = {},
 ): Promise<GatewayVsMesh> {
   const traffic = await readTraffic(store, window);
-  const account = await reconcile(store, { ...window, ...options });
+  const account = await reconcileForReport(store, { ...window, ...options });
   return gatewayVsMesh(traffic, account, perspective);
 }

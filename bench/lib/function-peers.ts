@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
+import { createAuthority, issue } from '../../runtime/certificate-authority.ts';
 import type { Headers } from './load.ts';
 
 export interface BenchFunction {
@@ -13,6 +14,10 @@ export interface BenchFunction {
   readonly yaml: string;
   /** What a request must bring; given to the gateway without the function too. */
   readonly headers: Headers;
+  /** Further keys of the gateway's `listen`. */
+  readonly listen?: string;
+  /** Its clients speak TLS. */
+  readonly isTls?: boolean;
   /** Writes the files that it names into the folder of the mesh file. */
   readonly prepare?: (folder: string) => void;
 }
@@ -36,8 +41,31 @@ async function jwt(): Promise<BenchFunction> {
   };
 }
 
+/** TLS 1.3 with a P-256 certificate, on connections that stay: records, hardly any handshakes. */
+async function tls(): Promise<BenchFunction> {
+  const day = 86_400_000;
+  const authority = await createAuthority('bench', 'bench.test', new Date(Date.now() + day));
+  const { cert, key } = await issue(authority, {
+    commonName: 'edge',
+    uris: ['spiffe://bench.test/edge'],
+    notBefore: new Date(Date.now() - day),
+    notAfter: new Date(Date.now() + day),
+  });
+  return {
+    yaml: '{}',
+    headers: {},
+    listen: ', tls: { certificates: [{ cert: edge.pem, key: edge.key }], min_version: "1.3" }',
+    isTls: true,
+    prepare: (folder) => {
+      writeFileSync(join(folder, 'edge.pem'), cert);
+      writeFileSync(join(folder, 'edge.key'), key);
+    },
+  };
+}
+
 /** By key of `--with`. */
 export const BENCH_FUNCTIONS: Readonly<Record<string, () => Promise<BenchFunction>>> = {
+  tls,
   jwt,
   apikeys: () =>
     Promise.resolve({

@@ -54,8 +54,10 @@ export async function saturate(
   connections: number,
   requests: number,
   headers: Headers = {},
+  isTls = false,
 ): Promise<LoadResult> {
   if (h2load === undefined) {
+    if (isTls) throw new Error('load over TLS needs h2load');
     const child = startNode(1, 'lib/closed-loop.ts', [
       port,
       connections,
@@ -75,7 +77,7 @@ export async function saturate(
       `-c${connections}`,
       `-n${requests}`,
       ...fields,
-      `http://127.0.0.1:${port}${PATH}`,
+      `${isTls ? 'https' : 'http'}://127.0.0.1:${port}${PATH}`,
     ]),
   );
   const finished = /finished in ([\d.]+)(us|ms|s|m),/.exec(text);

@@ -30,6 +30,7 @@ export function ourProxies(): readonly Peer[] {
 export const performing = (name: string, performs: BenchFunction): Peer => ({
   ...ours(`with_${name}`, `azimuth with ${name}`, 1, { ...GATEWAY, performs }),
   headers: performs.headers,
+  isTls: performs.isTls ?? false,
 });
 
 const ours = (key: string, name: string, spansPerRequest: number, setUp: SetUp): Peer => ({
@@ -78,7 +79,7 @@ telemetry:
 const gatewayFile = (to: Place, ports: Ports, { workers, performs }: SetUp): string => `gateways:
   - name: edge
     functions: ${performs?.yaml ?? '{}'}
-    listen: { host: 127.0.0.1, port: ${ports.port} }
+    listen: { host: 127.0.0.1, port: ${ports.port}${performs?.listen ?? ''} }
     admin: { host: 127.0.0.1, port: ${ports.admin} }
     workers: ${workers}
     routes: [{ path: ${PATH}, to: app }]

@@ -26,6 +26,8 @@ export interface Peer {
   readonly missing?: string;
   /** What its requests must bring to be carried. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** It is spoken to by TLS. */
+  readonly isTls?: boolean;
   readonly run: (to: Place) => Promise<Running>;
 }
 

@@ -3,7 +3,7 @@
  * and the embedded store, all on core 1; and the reading of what a collector cost.
  */
 import { spawnSync, type ChildProcess } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { startKafka, type RunningKafka } from '../../demo/kafka-broker.ts';
@@ -11,7 +11,17 @@ import { silentLog } from '../../runtime/log.ts';
 import { createStoreClient, type StoreClient } from '../../store/client.ts';
 import { createKafkaClient } from '../../transport/kafka/kafka-client.ts';
 import { ensureTopics } from '../../transport/kafka/kafka-topics.ts';
-import { benchFile, cpuUs, freePort, pinned, sleep, start, startNode, stop } from './processes.ts';
+import {
+  benchFile,
+  cpuUs,
+  freePort,
+  peakMib,
+  pinned,
+  sleep,
+  start,
+  startNode,
+  stop,
+} from './processes.ts';
 import type { SpanMessages } from './span-messages.ts';
 import type { FrontSettings, InsertLine } from './store-front.ts';
 
@@ -107,12 +117,6 @@ export async function untilRows(front: Front, rows: number): Promise<void> {
     } else if (Date.now() - movedMs > STANDSTILL_MAX_MS)
       throw new Error(`only ${seen} of ${rows} spans arrived in the store`);
   }
-}
-
-/** Largest resident memory of a process until now, MiB. */
-export function peakMib(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'latin1');
-  return Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024;
 }
 
 export interface Speed {

@@ -25,13 +25,13 @@ process.on('exit', () => {
 });
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130));
 
-/** Starts a program on a core. Its stdout is ours to read, its stderr goes to the terminal. */
+/** Starts a program on a core, or on any. Its stdout is ours to read, its stderr goes to the terminal. */
 export function start(
-  core: 0 | 1,
+  core: 0 | 1 | 'any',
   command: readonly string[],
   env: NodeJS.ProcessEnv = {},
 ): ChildProcess {
-  const argv = pinned ? ['taskset', '-c', String(core), ...command] : command;
+  const argv = pinned && core !== 'any' ? ['taskset', '-c', String(core), ...command] : command;
   const child = spawn(argv[0] ?? '', argv.slice(1), {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, ...env },
@@ -44,7 +44,7 @@ export function start(
 
 /** As `start`, for a program of ours in bench/. */
 export const startNode = (
-  core: 0 | 1,
+  core: 0 | 1 | 'any',
   script: string,
   args: readonly (string | number)[],
 ): ChildProcess => start(core, [process.execPath, benchFile(script), ...args.map(String)]);
@@ -143,6 +143,12 @@ export function cpuUs(pids: readonly number[]): number {
     ticks += Number(fields[11]) + Number(fields[12]);
   }
   return (ticks / TICKS_PER_S) * 1e6;
+}
+
+/** Largest resident memory of a process until now, MiB. */
+export function peakMib(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'latin1');
+  return Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024;
 }
 
 /** Resident memory of processes, MiB. */

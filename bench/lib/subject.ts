@@ -144,7 +144,9 @@ export class Slicer {
     const { h2load, connections } = this.#to;
     const spansBefore = await spansAt(subject);
     const before = this.#cores(subject);
-    const loading = saturate(h2load, subject.running.port, connections, requests, headers);
+    const { port } = subject.running;
+    const isTls = subject.peer.isTls === true;
+    const loading = saturate(h2load, port, connections, requests, headers, isTls);
     if (subject.workers.length > 1) await this.#noteShares(subject);
     const load = await loading;
     const after = this.#cores(subject);

@@ -5,8 +5,9 @@
 import { parseArgs } from 'node:util';
 import { createAnalyticsApi } from '../../analytics/api.ts';
 import { createAttributionJob } from '../../analytics/jobs/attribution.ts';
+import type { OnProgress } from '../../analytics/jobs/progress.ts';
 import { runRollup } from '../../analytics/jobs/rollup.ts';
-import { createScheduler, realTimers } from '../../analytics/scheduler.ts';
+import { createScheduler, realTimers, type JobOutcome } from '../../analytics/scheduler.ts';
 import { analyticsPart } from '../../mesh/parts.ts';
 import { Lifecycle, runUntilSignal } from '../../runtime/lifecycle.ts';
 import { createLog } from '../../runtime/log.ts';
@@ -17,15 +18,29 @@ import { meshFromArgs } from '../mesh-option.ts';
 export const command: Command = {
   help: `
 Usage: azimuth analytics [--mesh FILE] [--check]
+       azimuth analytics backfill [options]      the same as "azimuth backfill"
 
-Publishes closed minutes of traffic and of attributed requests each minute, catching up after a
-pause, and serves the reports as JSON (GET /api/gateway-vs-mesh?last=5m&perspective=split,
-/api/attribution?last=1h; all of it: /api/openapi.json), the live page, /healthz and /readyz.
+Two jobs, each minute: rollup publishes closed minutes of traffic (31 s after their end) and sums of
+whole hours; attribution splits the requests of closed minutes (about 90 s after their end). Rows
+that come late open their minute again. After a pause both catch up, oldest minute first; they may
+be killed at any time and go on where they were. Two processes at once give one equal result.
+
+Serves on analytics.host and port of the mesh file:
+  /                 the live page
+  /api/…            the reports, as "azimuth report" makes them (all of it: /api/openapi.json):
+                    /api/gateway-vs-mesh?last=5m&perspective=split, /api/attribution?last=1h
+  /metrics          lag, progress, runs and reopened minutes of each job
+  /readyz           ok, or which job readers must wait for, and how far it is
+  /healthz
 
   --mesh FILE   the mesh file: section analytics (host, port) and store
   --check       validate, open nothing, exit
 `,
   async run(args) {
+    if (args[0] === 'backfill') {
+      const { command: backfill } = await import('./backfill.ts');
+      return backfill.run(args.slice(1));
+    }
     const { values } = parseArgs({
       args: [...args],
       options: { mesh: { type: 'string' }, check: { type: 'boolean', default: false } },
@@ -40,10 +55,15 @@ pause, and serves the reports as JSON (GET /api/gateway-vs-mesh?last=5m&perspect
     const store = createStoreClient(part.store);
     const nowMs = (): number => Date.now();
     const { retention_days: retentionDays } = part.store;
-    const attribution = createAttributionJob({ store, log, retentionDays, nowMs });
+    const settings = { store, log, retentionDays, nowMs };
+    const attribution = createAttributionJob(settings);
+    const rollup = async (onProgress: OnProgress): Promise<JobOutcome> => {
+      const { built: published, ...outcome } = await runRollup({ ...settings, onProgress });
+      return { published, ...outcome };
+    };
     const jobs = [
-      { name: 'rollup', run: () => runRollup({ store, log, retentionDays, nowMs }) },
-      { name: 'attribution', run: () => attribution.run() },
+      { name: 'rollup', run: rollup },
+      { name: 'attribution', run: (told: OnProgress) => attribution.run(told) },
     ].map((job) => createScheduler({ ...job, timers: realTimers, log }));
     const api = createAnalyticsApi({
       host: part.host,

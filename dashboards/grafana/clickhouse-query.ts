@@ -15,7 +15,7 @@ export const DATASOURCE = {
 const PLUGIN_VERSION = '4.20.0';
 
 /** What the plugin makes of the rows. The numbers are its own. */
-const FORMATS = { timeseries: 0, table: 1 } as const;
+const FORMATS = { timeseries: 0, table: 1, traces: 3 } as const;
 export type QueryFormat = keyof typeof FORMATS;
 
 /**

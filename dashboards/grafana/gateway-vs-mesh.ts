@@ -1,22 +1,14 @@
 /**
  * The dashboard `Gateway vs mesh`: load and latency by direction and role, under the perspective
- * that the viewer picks. In Grafana's classic model, which every version from 11 on reads from a
- * file; the newer model is not yet accepted everywhere.
+ * that the viewer picks.
  *
- * Only layout and wording stand here. What a figure means is decided in sql.ts.
+ * Only layout and wording stand here. What a figure means is decided in gateway-vs-mesh-sql.ts.
  */
-import {
-  CustomVariableBuilder,
-  DashboardBuilder,
-  DashboardCursorSync,
-  QueryVariableBuilder,
-  VariableRefresh,
-} from '@grafana/grafana-foundation-sdk/dashboard';
 import type { PanelBuilder as TableBuilder } from '@grafana/grafana-foundation-sdk/table';
-import { PERSPECTIVES } from '../../telemetry/edge-class.ts';
-import { DATASOURCE } from './clickhouse-query.ts';
-import { layOut, lines, stat, table, type Rows } from './panels.ts';
-import { SQL } from './sql.ts';
+import { dashboardOf } from './dashboard.ts';
+import { SQL } from './gateway-vs-mesh-sql.ts';
+import { heat, layOut, lines, stat, table, type Rows } from './panels.ts';
+import { perspective, route, topology } from './variables.ts';
 
 const quantileNames = (...series: readonly string[]): string[] =>
   series.flatMap((name) => [`p50 ${name}`, `p99 ${name}`]);
@@ -159,6 +151,18 @@ const PANELS: Rows = [
         sql: SQL.ownByRole,
         series: quantileNames('gateway', 'mesh'),
       }),
+      heat({
+        title: 'Requests from outside by latency',
+        description:
+          'How many took how long, without client wait. From the histograms of the rollup.',
+        sql: SQL.requestHeat,
+      }),
+      heat({
+        title: 'Hops of gateways by their own time',
+        description:
+          "The gateways' own time in requests from outside. From the histograms of the rollup.",
+        sql: SQL.gatewayOwnHeat,
+      }),
     ],
   ],
   ['Who calls whom', [partsTable()]],
@@ -166,38 +170,13 @@ const PANELS: Rows = [
 
 /** The dashboard as Grafana's classic JSON model. Same object each time: no clock, no randomness. */
 export function gatewayVsMesh() {
-  // The classic model on purpose, see the head of this file.
-  // eslint-disable-next-line @typescript-eslint/no-deprecated
-  const dashboard = new DashboardBuilder('Gateway vs mesh')
-    .uid('azimuth-gateway-vs-mesh')
-    .description('Load and latency of the gateway and of the mesh, by direction and role.')
-    .tags(['azimuth', 'generated'])
-    .time({ from: 'now-30m', to: 'now' })
-    .refresh('30s')
-    .timezone('browser')
-    .readonly()
-    .tooltip(DashboardCursorSync.Crosshair)
-    .withVariable(
-      new CustomVariableBuilder('perspective')
-        .label('Perspective')
-        .description('Is the gateway one box (whole), or an outer and an inner half (split)?')
-        .values(PERSPECTIVES.join(','))
-        .options(PERSPECTIVES.map((p, index) => ({ selected: index === 0, text: p, value: p })))
-        .current({ selected: true, text: PERSPECTIVES[0], value: PERSPECTIVES[0] })
-        .allowCustomValue(false),
-    )
-    .withVariable(
-      new QueryVariableBuilder('topology')
-        .label('Topology')
-        .datasource(DATASOURCE)
-        .query({ refId: 'topology', editorType: 'sql', rawSql: SQL.topologies })
-        .definition(SQL.topologies)
-        .refresh(VariableRefresh.OnTimeRangeChanged)
-        .includeAll(true)
-        .multi(true)
-        .current({ selected: true, text: ['All'], value: ['$__all'] })
-        .allowCustomValue(false),
-    );
+  const dashboard = dashboardOf(
+    'gatewayVsMesh',
+    'Load and latency of the gateway and of the mesh, by direction and role.',
+  )
+    .withVariable(perspective())
+    .withVariable(topology())
+    .withVariable(route());
   layOut(dashboard, PANELS);
   return dashboard.build();
 }

@@ -14,8 +14,17 @@ import type { Builder } from '@grafana/grafana-foundation-sdk/cog';
 import {
   RowBuilder,
   type DashboardBuilder,
+  type DynamicConfigValue,
   type Panel,
 } from '@grafana/grafana-foundation-sdk/dashboard';
+import {
+  HeatmapColorMode,
+  HeatmapColorOptionsBuilder,
+  HeatmapColorScale,
+  PanelBuilder as HeatmapBuilder,
+  RowsHeatmapOptionsBuilder,
+  YAxisConfigBuilder,
+} from '@grafana/grafana-foundation-sdk/heatmap';
 import { PanelBuilder as StatBuilder } from '@grafana/grafana-foundation-sdk/stat';
 import { PanelBuilder as TableBuilder } from '@grafana/grafana-foundation-sdk/table';
 import { PanelBuilder as TimeseriesBuilder } from '@grafana/grafana-foundation-sdk/timeseries';
@@ -38,6 +47,21 @@ const COLORS: Readonly<Record<string, string>> = {
   dropped: '#C4162A',
   'dead letters': '#E0752D',
   'until stored': '#3274D9',
+  wire: '#8F3BB8',
+  application: '#37872D',
+  upstream: '#56A64B',
+  backoff: '#C4162A',
+  'parallel surplus': '#B7DBAB',
+  residual: '#111217',
+  missing_root: '#C4162A',
+  missing_parent: '#E02F44',
+  missing_child: '#E0752D',
+  ambiguous_parent: '#8F3BB8',
+  several_roots: '#3274D9',
+  clock_domains: '#5794F2',
+  too_large: '#37872D',
+  closed_early: '#8E8E8E',
+  does_not_add_up: '#111217',
 };
 
 export interface StatText {
@@ -81,32 +105,75 @@ export function lines(text: LinesText): TimeseriesBuilder {
     .lineWidth(2)
     .fillOpacity(text.stacked === true ? 30 : 5)
     .showPoints(VisibilityMode.Never)
-    .legend(
-      new common.VizLegendOptionsBuilder()
-        .displayMode(LegendDisplayMode.List)
-        .placement(LegendPlacement.Bottom)
-        .showLegend(true),
-    )
+    .legend(bottomLegend())
     .height(8)
     .span(GRID_COLUMNS / 2)
     .withTarget(clickhouseQuery('A', 'timeseries', text.sql));
   if (text.stacked === true) {
     panel.stacking(new common.StackingConfigBuilder().mode(StackingMode.Normal).group('A'));
   }
-  for (const name of text.series) {
-    panel.overrideByName(name, [
+  for (const { name, properties } of colorOverrides(text.series)) {
+    panel.overrideByName(name, properties);
+  }
+  return panel;
+}
+
+export const bottomLegend = (): common.VizLegendOptionsBuilder =>
+  new common.VizLegendOptionsBuilder()
+    .displayMode(LegendDisplayMode.List)
+    .placement(LegendPlacement.Bottom)
+    .showLegend(true);
+
+/** What makes each series of its colour. */
+export const colorOverrides = (
+  series: readonly string[],
+): { name: string; properties: DynamicConfigValue[] }[] =>
+  series.map((name) => ({
+    name,
+    properties: [
       { id: 'color', value: { mode: 'fixed', fixedColor: colorOf(name) } },
       // p50 and p99 of one series share its colour; the dashed line is the median.
       ...(name.startsWith('p50 ')
         ? [{ id: 'custom.lineStyle', value: { fill: 'dash', dash: [6, 6] } }]
         : []),
-    ]);
-  }
-  return panel;
-}
+    ],
+  }));
 
 function colorOf(series: string): string {
   return COLORS[series.replace(/^p\d+ /, '')] ?? '#8E8E8E';
+}
+
+/**
+ * Hops by how long they took, over time. The columns come ready, one a band, from a rollup's
+ * histograms: nothing is counted from raw rows, in the store or in the browser.
+ */
+export function heat({ title, description, sql }: Omit<StatText, 'unit'>): HeatmapBuilder {
+  return (
+    new HeatmapBuilder()
+      .title(title)
+      .description(description)
+      .datasource(DATASOURCE)
+      .interval('1m')
+      .calculate(false)
+      // Columns are named by their upper bounds.
+      .rowsFrame(new RowsHeatmapOptionsBuilder().layout(common.HeatmapCellLayout.Le).value('hops'))
+      .color(
+        new HeatmapColorOptionsBuilder()
+          .mode(HeatmapColorMode.Scheme)
+          .scheme('Viridis')
+          .scale(HeatmapColorScale.Exponential)
+          .exponent(0.5)
+          .steps(64)
+          .fill('dark-blue')
+          .reverse(false),
+      )
+      .cellGap(0)
+      .yAxis(new YAxisConfigBuilder().unit('ms').axisPlacement(common.AxisPlacement.Left))
+      .showLegend()
+      .height(9)
+      .span(GRID_COLUMNS / 2)
+      .withTarget(clickhouseQuery('A', 'timeseries', sql))
+  );
 }
 
 /** Rows of a query as they are. */

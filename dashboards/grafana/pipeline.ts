@@ -5,7 +5,7 @@
  *
  * Only layout and wording stand here. What a figure means is decided in pipeline-sql.ts.
  */
-import { DashboardBuilder, DashboardCursorSync } from '@grafana/grafana-foundation-sdk/dashboard';
+import { dashboardOf } from './dashboard.ts';
 import { GRID_COLUMNS, layOut, lines, stat, table, type Rows } from './panels.ts';
 import { PIPELINE_SQL as SQL } from './pipeline-sql.ts';
 
@@ -114,17 +114,10 @@ const PANELS: Rows = [
 
 /** The dashboard as Grafana's classic JSON model. Same object each time: no clock, no randomness. */
 export function pipeline() {
-  // The classic model on purpose, see panels.ts.
-  // eslint-disable-next-line @typescript-eslint/no-deprecated
-  const dashboard = new DashboardBuilder('Pipeline')
-    .uid('azimuth-pipeline')
-    .description('Telemetry on its way from the proxies to the store: flow, delay, losses.')
-    .tags(['azimuth', 'generated'])
-    .time({ from: 'now-30m', to: 'now' })
-    .refresh('30s')
-    .timezone('browser')
-    .readonly()
-    .tooltip(DashboardCursorSync.Crosshair);
+  const dashboard = dashboardOf(
+    'pipeline',
+    'Telemetry on its way from the proxies to the store: flow, delay, losses.',
+  );
   layOut(dashboard, PANELS);
   return dashboard.build();
 }

@@ -18,6 +18,9 @@ const DEFAULT_HEADER = 'x-api-key';
 /** Longer than every key that anybody makes; what is longer is not even hashed. */
 const KEY_LENGTH_MAX = 512;
 
+/** Of the key in hand. One for all: a new Buffer for each request would cost more than its hash. */
+const digest = Buffer.alloc(32);
+
 interface KnownKey {
   readonly digest: Buffer;
   readonly outcome: Outcome;
@@ -37,10 +40,10 @@ export class ApiKeyFilter implements Filter {
     this.#query = query;
     this.#forward = forward;
     for (const { consumer, sha256 } of keys) {
-      const digest = Buffer.from(sha256, 'hex');
-      const bucket = digest.readUInt32BE(0);
-      const known = { digest, outcome: { kind: 'consumer', name: consumer } as const };
-      this.#known.set(bucket, [...(this.#known.get(bucket) ?? []), known]);
+      const known = Buffer.from(sha256, 'hex');
+      const bucket = known.readUInt32BE(0);
+      const entry = { digest: known, outcome: { kind: 'consumer', name: consumer } as const };
+      this.#known.set(bucket, [...(this.#known.get(bucket) ?? []), entry]);
     }
     const place = query === undefined ? this.#header : `query parameter ${query}`;
     this.#refused = refusal('unauthenticated', `www-authenticate: ApiKey realm="${place}"\r\n`);
@@ -52,11 +55,10 @@ export class ApiKeyFilter implements Filter {
         ? request.header(this.#header)
         : this.#fromQuery(this.#query, request.query, changes);
     if (key === undefined || key === '' || key.length > KEY_LENGTH_MAX) return this.#refused;
-    const digest = hash('sha256', key, 'buffer');
-    for (const known of this.#known.get(digest.readUInt32BE(0)) ?? []) {
-      if (timingSafeEqual(known.digest, digest)) return known.outcome;
-    }
-    return this.#refused;
+    digest.write(hash('sha256', key, 'hex'), 'hex');
+    const bucket = this.#known.get(digest.readUInt32BE(0));
+    if (bucket === undefined) return this.#refused;
+    return bucket.find((known) => timingSafeEqual(known.digest, digest))?.outcome ?? this.#refused;
   }
 
   /** The only value of the parameter; takes it out of what goes upstream. */

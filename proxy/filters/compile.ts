@@ -3,6 +3,7 @@
  * for all its requests.
  */
 import type { Route } from '../../mesh/part.ts';
+import { CONSUMER_HEADER } from '../../telemetry/names.ts';
 import { withheldHeader } from './api-key.ts';
 import { CORS_RESPONSE_HEADERS } from './cors.ts';
 import type { Filter } from './filter.ts';
@@ -33,13 +34,15 @@ export function compileFilters(
   const places = FILTER_ORDER[role];
   const filters = places.flatMap((place) => place.make(route));
   if (filters.length === 0) return undefined;
-  const { headers, api_keys: apiKeys, cors } = functions;
+  const { headers, api_keys: apiKeys, cors, jwt } = functions;
   const withheld = apiKeys === undefined ? undefined : withheldHeader(apiKeys);
   return {
     filters,
     requestTakenOut: setOf([
       ...(headers === undefined ? [] : namesTakenOut(headers.request)),
       ...(withheld === undefined ? [] : [withheld]),
+      // Also inside the mesh: where it is asked who sends a request, nobody may say so himself.
+      ...(apiKeys === undefined && jwt === undefined ? [] : [CONSUMER_HEADER]),
     ]),
     responseTakenOut: setOf([
       ...(headers === undefined ? [] : namesTakenOut(headers.response)),

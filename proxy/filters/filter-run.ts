@@ -15,10 +15,9 @@ import type { HopRecord } from '../../telemetry/hop-record.ts';
 import { CONSUMER_HEADER } from '../../telemetry/names.ts';
 import type { ProcessLoad } from '../admission.ts';
 import { BODY_CHUNKED, parsed, valueOf } from '../codec/fields.ts';
-import { parseRequestHead } from '../codec/request-head.ts';
 import type { Downstream } from '../downstream-port.ts';
 import type { FailureName } from '../rescue.ts';
-import { asked, readAsked, type HeadChanges } from '../upstream-request.ts';
+import { asked, type HeadChanges } from '../upstream-request.ts';
 import type { CompiledFilters } from './compile.ts';
 import type { FilteredRequest, Outcome, RequestChanges } from './filter.ts';
 
@@ -38,10 +37,12 @@ export interface HeldHead {
   readonly hasBody: boolean;
 }
 
-/** The exchange. Each returns the position of the first byte that is not of the request. */
+/** The exchange. Numbers are the position of the first byte that is not of the request. */
 export interface FilterOwner {
   /** Address of the client as text. */
   readonly clientAddress: string;
+  /** Other heads were parsed meanwhile: makes the module state of the codec that of this one again. */
+  readAgain(head: HeldHead): void;
   filtersPassed(head: HeldHead): number;
   filtersRefused(head: HeldHead, failure: FailureName): number;
   /** With 204 and `ownLines`. */
@@ -134,7 +135,10 @@ export class FilterRun implements FilteredRequest {
     };
   }
 
-  /** Runs them over the request just parsed. Returns as the owner does; all of it while it waits. */
+  /**
+   * Runs them over the request just parsed. Returns as the owner does; what is kept while it waits
+   * counts as read.
+   */
   begin(compiled: CompiledFilters, head: HeldHead): number {
     const { changes } = this;
     this.#compiled = compiled;
@@ -195,6 +199,10 @@ export class FilterRun implements FilteredRequest {
   }
 
   #wait(promise: Promise<Outcome>, phase: number, sinceMs: number): number {
+    if (this.#load.isFull) {
+      promise.catch(() => undefined);
+      return this.#owner.filtersRefused(this.#head, 'overloaded');
+    }
     const turn = ++this.#turn;
     this.#waiting = true;
     this.#phase = phase;
@@ -215,12 +223,10 @@ export class FilterRun implements FilteredRequest {
   }
 
   #settled(outcome: Outcome): void {
-    const { b, s, n, text, hasBody } = this.#head;
+    const { b, hasBody } = this.#head;
     this.#waitEnds(monotonicMs());
     try {
-      // The same bytes, so the same outcome.
-      parseRequestHead(b, s, n);
-      readAsked(b, text, s);
+      this.#owner.readAgain(this.#head);
       if (hasBody) this.#down.resumeRequest();
       const at = this.#act(outcome) ?? this.#goOn();
       // Without a body the connection has kept what came behind the head.

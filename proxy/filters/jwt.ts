@@ -40,6 +40,7 @@ export class JwtFilter implements Filter {
   readonly #part: JwtPart;
   readonly #keys: KeySet;
   readonly #now: () => number;
+  /** By the whole header, so that a look-up is all that a known token costs. */
   readonly #remembered = new Map<string, Remembered>();
 
   /** `now`: wall clock, Unix milliseconds. */
@@ -52,21 +53,21 @@ export class JwtFilter implements Filter {
   look(request: FilteredRequest): Outcome | Promise<Outcome> {
     const header = request.header('authorization');
     if (header === undefined) return NO_TOKEN;
-    const token = BEARER.exec(header)?.[1];
-    if (token === undefined) return /^bearer\b/i.test(header) ? NOT_A_TOKEN : NO_TOKEN;
-    const kept = this.#remembered.get(token);
+    const kept = this.#remembered.get(header);
     if (kept?.generation === this.#keys.generation) {
       const nowS = this.#now() / 1000;
       const { leeway_s: leewayS } = this.#part;
       if (kept.notBefore <= nowS + leewayS && nowS - leewayS < kept.expires) return kept.outcome;
     }
-    return this.#check(token);
+    const token = BEARER.exec(header)?.[1];
+    if (token === undefined) return /^bearer\b/i.test(header) ? NOT_A_TOKEN : NO_TOKEN;
+    return this.#check(header, token);
   }
 
-  async #check(token: string): Promise<Outcome> {
+  async #check(header: string, token: string): Promise<Outcome> {
     const { issuer, audiences, algorithms, leeway_s: leewayS } = this.#part;
     try {
-      const { payload } = await jwtVerify(token, (header) => this.#keys.key(header), {
+      const { payload } = await jwtVerify(token, (named) => this.#keys.key(named), {
         algorithms,
         issuer,
         audience: audiences,
@@ -75,14 +76,14 @@ export class JwtFilter implements Filter {
         // A token that never ends cannot be taken back.
         requiredClaims: ['exp'],
       });
-      return this.#remember(token, payload);
+      return this.#remember(header, payload);
     } catch (error) {
       if (error instanceof KeysUnavailable) return UNAVAILABLE;
       return challenge(reasonOf(error));
     }
   }
 
-  #remember(token: string, payload: JWTPayload): Outcome {
+  #remember(header: string, payload: JWTPayload): Outcome {
     const { consumer_claim: claim } = this.#part;
     let outcome: Outcome;
     if (claim !== undefined) {
@@ -95,7 +96,7 @@ export class JwtFilter implements Filter {
       const [oldest] = this.#remembered.keys();
       this.#remembered.delete(oldest!);
     }
-    this.#remembered.set(token, {
+    this.#remembered.set(header, {
       outcome,
       generation: this.#keys.generation,
       notBefore: payload.nbf ?? 0,

@@ -9,7 +9,9 @@ import type { ServerResponse } from 'node:http';
 import { promisify } from 'node:util';
 import { finished, type Transform, type Writable } from 'node:stream';
 import zlib from 'node:zlib';
+import { framed } from './block-frames.ts';
 import { faultOf, ClickHouseFault } from './clickhouse-fault.ts';
+import { atRevision } from './native-revision.ts';
 import type { BodyEncoding } from './request.ts';
 
 export interface AnswerFacts {
@@ -17,6 +19,10 @@ export interface AnswerFacts {
   readonly format: string;
   readonly timezone: string;
   readonly encoding: BodyEncoding | undefined;
+  /** Cut into frames of ClickHouse's own compression, inside of `encoding`. */
+  readonly framed: boolean;
+  /** Of the reader of Native; 0 = none was named. */
+  readonly revision: number;
 }
 
 const CONTENT_TYPES: readonly (readonly [pattern: RegExp, type: string])[] = [
@@ -64,13 +70,15 @@ const FAST_ZSTD: zlib.ZstdOptions = {
   params: { [zlib.constants.ZSTD_c_compressionLevel]: 1 },
 };
 
-/** A whole answer, its length known. */
+/** A whole answer, its length known. Throws code 48 for one that the reader's revision cannot hold. */
 export async function sendWhole(
   res: ServerResponse,
   facts: AnswerFacts,
-  bytes: Uint8Array,
+  answer: Uint8Array,
   summary: Summary,
 ): Promise<void> {
+  const read = facts.format === 'Native' ? atRevision(answer, facts.revision) : answer;
+  const bytes = facts.framed ? framed(read) : read;
   const body =
     facts.encoding === undefined
       ? bytes
@@ -167,7 +175,7 @@ async function writableAgain(out: Writable, res: ServerResponse): Promise<void> 
 export function sendFault(
   res: ServerResponse,
   error: unknown,
-  facts: { readonly queryId: string; readonly version: string },
+  facts: { readonly queryId: string; readonly version: string; readonly framed: boolean },
 ): void {
   if (res.destroyed) return;
   if (res.headersSent) {
@@ -176,13 +184,14 @@ export function sendFault(
   }
   const { code, status, text } = faultOf(error);
   const retryAfterS = error instanceof ClickHouseFault ? error.retryAfterS : undefined;
-  const body = `${text} (version ${facts.version} (official build))\n`;
+  const message = Buffer.from(`${text} (version ${facts.version} (official build))\n`);
+  const body = facts.framed ? framed(message) : message;
   res.writeHead(status === 499 ? 500 : status, {
     'Content-Type': 'text/plain; charset=UTF-8',
     'X-ClickHouse-Server-Display-Name': 'azimuth',
     'X-ClickHouse-Exception-Code': String(code),
     'X-ClickHouse-Query-Id': facts.queryId,
-    'Content-Length': Buffer.byteLength(body),
+    'Content-Length': body.length,
     ...(status === 401 ? { 'WWW-Authenticate': 'Basic realm="ClickHouse server HTTP API"' } : {}),
     ...(retryAfterS === undefined ? {} : { 'Retry-After': String(retryAfterS) }),
   });

@@ -5,14 +5,19 @@
 import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import zlib from 'node:zlib';
+import { Unframer } from './block-frames.ts';
 import { ClickHouseFault } from './clickhouse-fault.ts';
 import type { BodyEncoding } from './request.ts';
 
 /** SQL without rows, and the head of an INSERT: ClickHouse's max_query_size. */
 export const SQL_BYTES_MAX = 262_144;
 
-/** The body without its Content-Encoding. */
-export function decoded(req: IncomingMessage, encoding: BodyEncoding | undefined): Readable {
+/** The body without its Content-Encoding and, inside of that, without ClickHouse's frames. */
+export function decoded(
+  req: IncomingMessage,
+  encoding: BodyEncoding | undefined,
+  framed: boolean,
+): Readable {
   const decoder =
     encoding === undefined
       ? undefined
@@ -22,11 +27,15 @@ export function decoded(req: IncomingMessage, encoding: BodyEncoding | undefined
           br: zlib.createBrotliDecompress,
           zstd: zlib.createZstdDecompress,
         }[encoding]();
-  if (decoder === undefined) return req;
-  // A request that breaks off must not look like the end of its body.
-  req.on('error', (error) => decoder.destroy(error));
-  req.on('aborted', () => decoder.destroy(new Error('the request broke off')));
-  return req.pipe(decoder);
+  let body: Readable = req;
+  for (const next of [decoder, framed ? new Unframer() : undefined]) {
+    if (next === undefined) continue;
+    // A body that breaks off must not look like its end.
+    body.on('error', (error) => next.destroy(error));
+    req.on('aborted', () => next.destroy(new Error('the request broke off')));
+    body = body.pipe(next);
+  }
+  return body;
 }
 
 /** SQL of URL and body up to its limit; `rest` is what the body still holds, if it does. */

@@ -18,7 +18,7 @@ import { ClickHouseFault } from './clickhouse-fault.ts';
 import type { Database, DatabaseSession } from './database.ts';
 import { BUFFERED_BYTES_MAX, INSERTS_MAX, LIMITS, QUERIES_MAX } from './engine-config.ts';
 import { createPermits } from './permits.ts';
-import { literal, readRequest, type StoreRequest } from './request.ts';
+import { literal, readRequest, wantsFrames, type StoreRequest } from './request.ts';
 import type { Spool } from './spool.ts';
 import { tokens } from './sql-tokens.ts';
 import {
@@ -72,6 +72,8 @@ export function createFront(settings: FrontSettings): Server {
     format,
     timezone: database.timezone,
     encoding: request.answerEncoding,
+    framed: request.answerFramed,
+    revision: request.revision,
   });
 
   const withSession = async <T>(
@@ -189,6 +191,9 @@ export function createFront(settings: FrontSettings): Server {
         const source =
           statement.kind === 'select' &&
           !request.waitForEnd &&
+          // Frames and blocks are made anew: of a whole answer, not of pieces cut anywhere.
+          !request.answerFramed &&
+          request.revision === 0 &&
           mayStream(format, sql, request.settings)
             ? statement.streamFrom
             : undefined;
@@ -214,7 +219,7 @@ export function createFront(settings: FrontSettings): Server {
 
   const answer = async (exchange: Exchange): Promise<void> => {
     const { req, res, request } = exchange;
-    const body = decoded(req, request.bodyEncoding);
+    const body = decoded(req, request.bodyEncoding, request.bodyFramed);
     const inUrl = Buffer.from(request.query ?? '', 'utf8');
     const hasBody =
       req.headers['transfer-encoding'] !== undefined ||
@@ -289,6 +294,7 @@ export function createFront(settings: FrontSettings): Server {
         sendFault(res, settings.stopping() ? stoppingFault() : bodyFault(error), {
           queryId,
           version: database.version,
+          framed: wantsFrames(url),
         });
       });
     },

@@ -6,6 +6,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { randomUUID } from 'node:crypto';
 import { ClickHouseFault } from './clickhouse-fault.ts';
+import { checkRevision } from './native-revision.ts';
 import { checkSetting } from './statement.ts';
 
 export interface StoreRequest {
@@ -24,6 +25,12 @@ export interface StoreRequest {
   readonly bodyEncoding: BodyEncoding | undefined;
   /** How the answer may be encoded; undefined = plainly. */
   readonly answerEncoding: BodyEncoding | undefined;
+  /** Whether the request's body comes in frames of ClickHouse's own compression. */
+  readonly bodyFramed: boolean;
+  /** Whether the answer is to go in such frames. */
+  readonly answerFramed: boolean;
+  /** Of the reader of Native answers; 0 = none was named. */
+  readonly revision: number;
   /** Only when all of it is known (wait_end_of_query): never half an answer with status 200. */
   readonly waitForEnd: boolean;
   /** Text put into log_comment by the client; shows in system.processes. */
@@ -77,6 +84,9 @@ export function readRequest(url: URL, headers: IncomingHttpHeaders): StoreReques
     answerEncoding: isOn(all, 'enable_http_compression')
       ? ENCODINGS.find((encoding) => accepted(headers).has(encoding))
       : undefined,
+    bodyFramed: isOn(all, 'decompress'),
+    answerFramed: wantsFrames(url),
+    revision: checkRevision(all.get('client_protocol_version') ?? ''),
     waitForEnd: isOn(all, 'wait_end_of_query'),
     logComment: all.get('log_comment') ?? '',
   };
@@ -86,6 +96,9 @@ const isOn = (all: URLSearchParams, name: string): boolean => {
   const value = all.get(name);
   return value !== null && value !== '' && value !== '0' && value !== 'false';
 };
+
+/** Whether even an error is to be answered in frames. Never throws. */
+export const wantsFrames = (url: URL): boolean => isOn(url.searchParams, 'compress');
 
 function singleHeader(headers: IncomingHttpHeaders, name: string): string | undefined {
   const value = headers[name];
@@ -119,18 +132,6 @@ function refuseUnspoken(all: URLSearchParams, headers: IncomingHttpHeaders): voi
   const refuse = (what: string, instead: string): never => {
     throw new ClickHouseFault(48, `${what} is not supported by the embedded store: ${instead}`);
   };
-  if (isOn(all, 'compress') || isOn(all, 'decompress')) {
-    refuse(
-      'compress=1 or decompress=1 (ClickHouse block compression)',
-      'use HTTP compression (Content-Encoding, enable_http_compression=1) or none',
-    );
-  }
-  if (isOn(all, 'client_protocol_version')) {
-    refuse(
-      'client_protocol_version above 0 (Native format of later revisions)',
-      'leave it out, or use another client',
-    );
-  }
   if ((all.get('session_id') ?? '') !== '') {
     refuse(
       'session_id',

@@ -27,6 +27,7 @@ export interface Panel {
   readonly fieldConfig?: {
     readonly overrides: readonly {
       readonly matcher: { readonly id: string; readonly options: string };
+      readonly properties: readonly { readonly id: string; readonly value: unknown }[];
     }[];
   };
 }
@@ -45,10 +46,22 @@ export interface DashboardFile {
   readonly title: string;
   readonly panels: readonly Panel[];
   readonly templating: { readonly list: readonly Variable[] };
+  readonly links: readonly Link[];
+}
+
+export interface Link {
+  readonly title: string;
+  readonly url: string;
+  readonly keepTime?: boolean;
+  readonly includeVars?: boolean;
 }
 
 export const GATEWAY_VS_MESH = 'dashboards/grafana/dashboards/gateway-vs-mesh.json';
+export const ATTRIBUTION = 'dashboards/grafana/dashboards/attribution.json';
+export const EDGES_AND_ROUTES = 'dashboards/grafana/dashboards/edges-and-routes.json';
+export const TRACES = 'dashboards/grafana/dashboards/traces.json';
 export const PIPELINE = 'dashboards/grafana/dashboards/pipeline.json';
+export const ALL_DASHBOARDS = [GATEWAY_VS_MESH, ATTRIBUTION, EDGES_AND_ROUTES, TRACES, PIPELINE];
 
 export function readDashboard(path: string): DashboardFile {
   const url = new URL(`../../${path}`, import.meta.url);
@@ -57,6 +70,13 @@ export function readDashboard(path: string): DashboardFile {
   };
   // A dashboard without variables has no list.
   return { ...file, templating: { list: file.templating.list ?? [] } };
+}
+
+/** Links of the values of columns. */
+export function dataLinks(panel: Panel): readonly Link[] {
+  return (panel.fieldConfig?.overrides ?? [])
+    .flatMap(({ properties }) => properties)
+    .flatMap(({ id, value }) => (id === 'links' ? (value as Link[]) : []));
 }
 
 /** Panels that show data: all but the rows that head them. */

@@ -379,15 +379,17 @@ export class ProxyLab {
   }
 
   get part(): ProxyPart {
-    return this.partAt(this.upstream.port);
+    return this.partAt();
   }
 
-  /** The part of the proxy in front of an upstream at a port of loopback. */
-  partAt(upstreamPort: number): ProxyPart {
+  /** The part of the proxy; with the port of an upstream, also of a lab that was not started. */
+  partAt(upstreamPort?: number): ProxyPart {
     const { side = 'ingress', meshed = true, targetRole = 'workload' } = this.#settings;
     const cluster: Cluster = {
       name: 'catalog',
-      endpoints: this.#settings.endpoints ?? [{ host: '127.0.0.1', port: upstreamPort }],
+      endpoints: this.#settings.endpoints ?? [
+        { host: '127.0.0.1', port: upstreamPort ?? this.upstream.port },
+      ],
       meshed,
       role: targetRole,
       connect_timeout_ms: 1_000,

@@ -47,6 +47,23 @@ export interface MadeTrace {
 
 export type Topology = 'separate' | 'attached' | 'shared' | 'merged';
 
+/** What calls: decides the edge class of the inbound hop that it reaches. */
+type Caller = 'gateway' | 'bff' | 'gateway_bff' | 'workload';
+type Next = 'inbound' | 'outbound' | 'workload' | 'outside' | 'unreachable';
+
+interface HopToMake {
+  parentId: bigint;
+  role: 'gateway' | 'sidecar';
+  side: 'ingress' | 'inbound' | 'outbound';
+  edgeClass: MadeSpan['edgeClass'];
+  service: string;
+  /** What this hop calls for. */
+  caller: Caller;
+  waitNs: number;
+  depth: number;
+  next: Next;
+}
+
 const MESHED_ANSWERED = 3;
 const ANSWERED = 2;
 const MESHED = 1;
@@ -90,15 +107,19 @@ class Maker {
     const clientWait = waits && this.#chance(0.3) ? this.#ns(5_000_000) : 0;
     this.#truth.client_wait = clientWait;
     const merged = topology === 'merged';
+    // In `shared` the gateway's sidecar serves the BFF too: to it that is one pass, to others two.
+    const toBff = topology === 'shared' && this.#chance(0.7);
+    const direct = topology === 'separate' || toBff;
     const root = this.#proxy(startNs, {
       parentId: 0n,
       role: merged ? 'sidecar' : 'gateway',
       side: 'ingress',
       edgeClass: merged ? 'external_to_bff' : 'external_to_gateway',
-      service: merged ? 'bff' : 'edge',
+      service: merged ? BFF : 'edge',
+      caller: merged ? 'gateway_bff' : 'gateway',
       waitNs: clientWait,
       depth,
-      next: merged ? 'workload' : topology === 'separate' ? 'inbound' : 'outbound',
+      next: merged ? 'workload' : direct ? 'inbound' : 'outbound',
     });
     return { spans: this.#spans, truth: this.#truth, durationNs: root.durationNs };
   }
@@ -107,32 +128,20 @@ class Maker {
    * One hop from its first byte on. `waitNs` is client wait during its attempt; the hops below see
    * the same wait. Times inside are true times: the row's start is moved by its host's skew.
    */
-  #proxy(
-    atNs: number,
-    hop: {
-      parentId: bigint;
-      role: 'gateway' | 'sidecar';
-      side: 'ingress' | 'inbound' | 'outbound';
-      edgeClass: MadeSpan['edgeClass'];
-      service: string;
-      waitNs: number;
-      depth: number;
-      next: 'inbound' | 'outbound' | 'workload' | 'outside' | 'unreachable';
-    },
-  ): { durationNs: number } {
+  #proxy(atNs: number, hop: HopToMake): { durationNs: number } {
     const id = this.#hopId();
     const attempts: MadeAttempt[] = [];
     const span: MadeSpan = {
       traceId: this.#traceId,
       spanId: id,
       parentId: hop.parentId,
-      startNs: atNs + this.#skewOf(hop.service),
+      startNs: atNs + this.#skewOf(hop),
       durationNs: 0,
       role: hop.role,
       side: hop.side,
       edgeClass: hop.edgeClass,
       service: hop.service,
-      clock: `clock-${hop.service}`,
+      clock: this.#hostOf(hop),
       ownNs: 0,
       waitNs: hop.waitNs,
       backoffNs: 0,
@@ -205,42 +214,34 @@ class Maker {
   }
 
   /** The proxy that this one calls. */
-  #next(
-    atNs: number,
-    hop: { side: string; service: string; waitNs: number; depth: number; next: string },
-    parentId: bigint,
-  ): { durationNs: number } {
+  #next(atNs: number, hop: HopToMake, parentId: bigint): { durationNs: number } {
+    const { topology } = this.#options;
+    const { caller, waitNs, depth } = hop;
     if (hop.next === 'outbound') {
       return this.#proxy(atNs, {
-        parentId,
+        ...{ parentId, caller, waitNs, depth },
         role: 'sidecar',
         side: 'outbound',
         edgeClass: 'loopback',
         service: hop.service,
-        waitNs: hop.waitNs,
-        depth: hop.depth,
         next: 'inbound',
       });
     }
+    const toBff = topology === 'shared' && hop.side === 'ingress';
     return this.#proxy(atNs, {
-      parentId,
+      ...{ parentId, waitNs },
       role: 'sidecar',
       side: 'inbound',
-      edgeClass: hop.side === 'ingress' ? 'gateway_to_workload' : 'workload_to_workload',
-      service: `w${this.#workloads++}`,
-      waitNs: hop.waitNs,
-      depth: hop.depth - 1,
+      edgeClass: toBff ? 'gateway_to_bff' : `${caller}_to_workload`,
+      service: toBff ? BFF : `w${this.#workloads++}`,
+      caller: toBff ? 'bff' : 'workload',
+      depth: depth - 1,
       next: 'workload',
     });
   }
 
   /** A workload at work, calling others one after the other and side by side; returns its end. */
-  #workload(
-    atNs: number,
-    hop: { service: string; waitNs: number; depth: number },
-    attemptId: bigint,
-    skewNs: number,
-  ): number {
+  #workload(atNs: number, hop: HopToMake, attemptId: bigint, skewNs: number): number {
     let now = atNs;
     let workNs = 0;
     const work = (): void => {
@@ -265,6 +266,7 @@ class Maker {
           side: 'outbound',
           edgeClass: outside ? 'workload_to_external' : 'loopback',
           service: hop.service,
+          caller: hop.caller,
           waitNs: slow,
           depth: hop.depth,
           next: outside ? 'outside' : this.#chance(0.05) ? 'unreachable' : 'inbound',
@@ -320,12 +322,19 @@ class Maker {
     }
   }
 
-  #skewOf(service: string): number {
+  /** Each sidecar has a host of its own; in `shared` one serves the gateway and the BFF. */
+  #hostOf({ side, service }: HopToMake): string {
+    const together = this.#options.topology === 'shared' && side !== 'ingress';
+    return `clock-${together && service === 'edge' ? BFF : service}`;
+  }
+
+  #skewOf(hop: HopToMake): number {
     const most = this.#options.skewNs ?? 0;
-    let skew = this.#skews.get(service);
+    const host = this.#hostOf(hop);
+    let skew = this.#skews.get(host);
     if (skew === undefined) {
       skew = most === 0 ? 0 : this.#below(2 * most) - most;
-      this.#skews.set(service, skew);
+      this.#skews.set(host, skew);
     }
     return skew;
   }
@@ -344,6 +353,9 @@ class Maker {
     return this.#random() < p;
   }
 }
+
+/** The one BFF; the other workloads are w0, w1, … */
+const BFF = 'bff';
 
 const EMPTY = {
   role: '',

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { createAnalyticsApi } from '../../../analytics/api.ts';
+import { NOT_RUN, type JobState } from '../../../analytics/scheduler.ts';
 import { runRollup } from '../../../analytics/jobs/rollup.ts';
 import {
   readGatewayVsMesh,
@@ -68,7 +69,7 @@ describe('gateway-vs-mesh on a store', function () {
       port: 0,
       store: test.client,
       retentionDays: 7,
-      jobs: [{ name: 'rollup', succeededMs: () => NOW.nowMs - 1000, failure: () => undefined }],
+      jobs: [{ name: 'rollup', state: () => ({ ...NOT_RUN, succeededMs: NOW.nowMs - 1000 }) }],
       nowMs: () => NOW.nowMs,
     });
     await api.start();
@@ -99,13 +100,13 @@ describe('gateway-vs-mesh on a store', function () {
   });
 
   it('is not ready before its first rollup, and no longer when they stop', async () => {
-    let succeededMs: number | undefined;
+    let state: JobState = NOT_RUN;
     const api = createAnalyticsApi({
       host: '127.0.0.1',
       port: 0,
       store: test.client,
       retentionDays: 7,
-      jobs: [{ name: 'rollup', succeededMs: () => succeededMs, failure: () => 'store away' }],
+      jobs: [{ name: 'rollup', state: () => state }],
       nowMs: () => NOW.nowMs,
     });
     await api.start();
@@ -114,10 +115,20 @@ describe('gateway-vs-mesh on a store', function () {
         const res = await fetch(`http://127.0.0.1:${api.port()}/readyz`);
         return [res.status, (await res.text()).trim()];
       };
+      assert.deepEqual(await ready(), [503, 'the first run of rollup is under way']);
+      const progress = { fromMs: 0, untilMs: 120_000, goalMs: 600_000 };
+      state = { ...NOT_RUN, progress };
+      assert.deepEqual(await ready(), [
+        503,
+        'the first run of rollup is under way, 20 % done, published up to 1970-01-01T00:02:00.000Z',
+      ]);
+      state = { ...NOT_RUN, failure: 'store away' };
       assert.deepEqual(await ready(), [503, 'store away']);
-      succeededMs = NOW.nowMs - 1000;
+      state = { ...state, succeededMs: NOW.nowMs - 1000, publishedUntilMs: NOW.nowMs - 90_000 };
       assert.equal((await ready())[0], 200);
-      succeededMs = NOW.nowMs - 200_000;
+      const metrics = await fetch(`http://127.0.0.1:${api.port()}/metrics`);
+      assert.match(await metrics.text(), /^azimuth_analytics_job_lag_seconds\{job="rollup"\} 90$/m);
+      state = { ...state, succeededMs: NOW.nowMs - 200_000 };
       assert.deepEqual(await ready(), [503, 'no rollup for 200 s: store away']);
     } finally {
       await api.stop();

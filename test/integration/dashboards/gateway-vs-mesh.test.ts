@@ -64,7 +64,7 @@ describe('dashboard Gateway vs mesh', function () {
       fromS,
       toS: fromS + 10 * 60,
       intervalS: 60,
-      variables: { perspective: 'split', topology: '$__all', ...variables },
+      variables: { perspective: 'split', topology: '$__all', route: '$__all', ...variables },
     });
     return JSON.parse(await store.client.text(sql, {}, 'JSON')) as Answer;
   }

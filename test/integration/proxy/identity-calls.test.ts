@@ -1,6 +1,7 @@
 /** Calls between proxies over mutual TLS: who answers is judged as strictly as who calls. */
 import assert from 'node:assert/strict';
 import type { ProxyPart } from '../../../mesh/part.ts';
+import { DEFAULT_LIMITS } from '../../../proxy/limits.ts';
 import type { Issued } from '../../../runtime/certificate-authority.ts';
 import {
   callTls,
@@ -11,7 +12,7 @@ import {
   meshTls,
   newAuthority,
 } from '../../helpers/identities.ts';
-import { get, ProxyLab, type RecordedHop } from '../../helpers/proxy-lab.ts';
+import { get, ProxyLab, type LabSettings, type RecordedHop } from '../../helpers/proxy-lab.ts';
 
 const HOUR_MS = 3_600_000;
 type Files = Readonly<Record<string, string>>;
@@ -36,13 +37,14 @@ describe('Calls over mutual TLS', function () {
   });
 
   /** A gateway in front of the sidecar of `orders`, each with files of its own. */
-  async function chain(gatewayFiles: Files, sidecarFiles: Files) {
+  async function chain(gatewayFiles: Files, sidecarFiles: Files, more: LabSettings = {}) {
     const sidecar = await new ProxyLab({
       side: 'inbound',
       meshed: false,
       tls: meshTls('orders'),
       identity: IDENTITY,
       files: sidecarFiles,
+      ...more,
     }).start();
     labs.push(sidecar);
     const gateway = await new ProxyLab({
@@ -50,6 +52,7 @@ describe('Calls over mutual TLS', function () {
       identity: IDENTITY,
       files: gatewayFiles,
       endpoints: [{ host: '127.0.0.1', port: sidecar.port }],
+      ...(more.routes === undefined ? {} : { routes: more.routes }),
     }).start();
     labs.push(gateway);
     return { gateway, sidecar };
@@ -89,6 +92,51 @@ describe('Calls over mutual TLS', function () {
     );
     await client.until('ok');
     assert.ok(sidecar.upstream.peers[0]!.received.endsWith(body));
+  });
+
+  it('becomes a tunnel, whose ends end in order', async () => {
+    const { gateway, sidecar } = await chain(good(), good(), {
+      routes: [{ path: '/*', upgrades: ['echo'] }],
+      script: (peer) => {
+        const { received } = peer;
+        const switched = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: upgrade';
+        if (received.endsWith('\r\n\r\n')) peer.send(`${switched}\r\n\r\n`);
+        else if (received.endsWith('ping')) peer.send('pong');
+      },
+    });
+    const client = await gateway.connect();
+    client.send(get('/x', 'Connection: upgrade', 'Upgrade: echo'));
+    await client.until('\r\n\r\n');
+    client.send('ping');
+    await client.until('pong');
+    client.socket.end();
+    await sidecar.upstream.until(({ peers }) => peers[0]?.ended === true);
+    await client.untilClosed();
+    assert.equal(client.errorCode, '');
+  });
+
+  it('cuts off an answer that breaks, so that nobody takes it for whole', async () => {
+    const { gateway, sidecar } = await chain(good(), good(), {
+      script: (peer) => {
+        if (!peer.received.endsWith('\r\n\r\n')) return;
+        peer.send('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf');
+      },
+    });
+    const client = await gateway.connect();
+    client.send(get('/x'));
+    await client.until('half');
+    sidecar.upstream.peers[0]!.socket.end();
+    await client.until((peer) => peer.closed);
+    assert.equal(client.errorCode, 'ECONNRESET');
+  });
+
+  it('ends a connection on which no handshake comes, and counts it no longer', async () => {
+    const { sidecar } = await chain(good(), good());
+    const client = await sidecar.connect();
+    await sidecar.until((state) => state.listener.connections === 1);
+    sidecar.advance(DEFAULT_LIMITS.headTimeoutMs);
+    await client.untilClosed();
+    await sidecar.until((state) => state.listener.connections === 0);
   });
 
   const wrongUpstream: readonly [string, string, () => Promise<Files>][] = [

@@ -8,6 +8,7 @@ import { connect } from 'node:net';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import zlib from 'node:zlib';
+import { framed, Unframer } from '../../../store/embedded/block-frames.ts';
 import { seededRandom } from '../../helpers/prng.ts';
 import { ask, type Answer, type Question } from '../../helpers/store-http.ts';
 import { until } from '../../helpers/until.ts';
@@ -251,17 +252,42 @@ describe('the HTTP interface of the embedded store', () => {
       const sql = { query: 'INSERT INTO azimuth.raw FORMAT TSV' };
       const lz4 = Buffer.from('04224d186440a7060000000031', 'hex');
       await faults({ url: sql, body: lz4, headers: { 'content-encoding': 'lz4' } }, 415, /"lz4"/);
-      await faults({ url: { ...sql, decompress: '1' }, body: lz4 }, 501, /decompress=1/);
-      await faults({ url: { query: 'SELECT 1', compress: '1' } }, 501, /compress=1/);
       await faults(
-        { url: { query: 'SELECT 1', client_protocol_version: '54460' } },
+        { url: { query: 'SELECT 1', client_protocol_version: '54000' } },
         501,
-        /client_protocol_version/,
+        /client_protocol_version=54000/,
       );
       await faults({ url: { query: 'SELECT 1', session_id: 's' } }, 501, /session_id/);
       // Without its Content-Encoding such a body is no SQL.
       await faults({ body: lz4 }, 400, /Code: 62/);
       assert.equal(await count(), 0);
+    });
+
+    it('frames that are none, or broken, with nothing stored', async () => {
+      const url = { query: 'INSERT INTO azimuth.raw FORMAT TSV', decompress: '1' };
+      const body = framed(Buffer.from('1\ta\n'));
+      await faults({ url, body: body.subarray(0, -1) }, 400, /Code: 33/);
+      const wrong = Buffer.from(body);
+      wrong[wrong.length - 1]! ^= 1;
+      await faults({ url, body: wrong }, 400, /Code: 40/);
+      await faults({ url, body: Buffer.alloc(100, 'x') }, 413, /Code: 307/);
+      assert.equal(await count(), 0);
+      assert.equal((await query({ url, body })).status, 200);
+      assert.equal(await count(), 1);
+    });
+
+    it('what it answers in frames, an error of the password too', async () => {
+      for (const [question, status, text] of [
+        [{ url: { query: 'SELECT 7', compress: '1' } }, 200, /^7\n$/],
+        [{ url: { query: 'SELECT nope', compress: '1' } }, 404, /^Code: 47/],
+        [{ url: { query: 'SELECT 7', compress: '1' }, auth: null }, 401, /^Code: 516/],
+      ] as const) {
+        const answer = await query(question);
+        assert.equal(answer.status, status);
+        const unframer = new Unframer();
+        unframer.end(answer.body);
+        assert.match(Buffer.concat((await unframer.toArray()) as Buffer[]).toString(), text);
+      }
     });
 
     it('a body that is not what its encoding says, or that broke off', async () => {

@@ -1,5 +1,12 @@
 import assert from 'node:assert/strict';
-import { createScheduler, untilNextTurnMs, type Timers } from '../../../analytics/scheduler.ts';
+import { jobMetrics } from '../../../analytics/metrics.ts';
+import type { OnProgress } from '../../../analytics/jobs/progress.ts';
+import {
+  createScheduler,
+  untilNextTurnMs,
+  type JobOutcome,
+  type Timers,
+} from '../../../analytics/scheduler.ts';
 import { silentLog } from '../../../runtime/log.ts';
 
 /** A clock that stands still until told, and remembers what it is asked to call. */
@@ -22,6 +29,8 @@ class ManualTimers implements Timers {
   }
 }
 
+const OUTCOME: JobOutcome = { published: 2, reopened: 1, publishedUntilMs: 120_000 };
+
 /** Lets promises that are ready go on. */
 const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -40,7 +49,7 @@ describe('scheduler', () => {
       name: 'job',
       log: silentLog,
       timers,
-      run: () => new Promise<void>((resolve) => ends.push(resolve)),
+      run: () => new Promise((resolve) => ends.push(() => resolve(OUTCOME))),
     });
     scheduler.start();
     scheduler.start();
@@ -50,7 +59,7 @@ describe('scheduler', () => {
     ends[0]?.();
     await settle();
     assert.deepEqual(timers.waiting.map((w) => w.delayMs), [51_000]); // prettier-ignore
-    assert.equal(scheduler.succeededMs(), timers.now);
+    assert.equal(scheduler.state().succeededMs, timers.now);
     timers.fire();
     assert.equal(ends.length, 2);
     ends[1]?.();
@@ -64,17 +73,55 @@ describe('scheduler', () => {
       name: 'job',
       log: silentLog,
       timers,
-      run: () => (broken ? Promise.reject(new Error('store away')) : Promise.resolve()),
+      run: () => (broken ? Promise.reject(new Error('store away')) : Promise.resolve(OUTCOME)),
     });
     scheduler.start();
     await settle();
-    assert.equal(scheduler.failure(), 'store away');
-    assert.equal(scheduler.succeededMs(), undefined);
+    assert.equal(scheduler.state().failure, 'store away');
+    assert.equal(scheduler.state().succeededMs, undefined);
     assert.deepEqual(timers.waiting.map((w) => w.delayMs), [5000]); // prettier-ignore
     broken = false;
     timers.fire();
     await settle();
-    assert.equal(scheduler.failure(), undefined);
+    assert.equal(scheduler.state().failure, undefined);
+    await scheduler.stop();
+  });
+
+  it('says how far the run under way is, and sums up what runs did', async () => {
+    const timers = new ManualTimers();
+    let told: OnProgress = () => undefined;
+    let end = (): void => undefined;
+    const scheduler = createScheduler({
+      name: 'job',
+      log: silentLog,
+      timers,
+      run: (onProgress) => {
+        told = onProgress;
+        return new Promise((resolve) => (end = () => resolve(OUTCOME)));
+      },
+    });
+    const lines = (nowMs: number): string[] =>
+      jobMetrics([scheduler], nowMs)
+        .toString()
+        .split('\n')
+        .filter((line) => line !== '' && !line.startsWith('#'));
+    assert.ok(lines(0).includes('azimuth_analytics_job_lag_seconds{job="job"} NaN'));
+    scheduler.start();
+    told({ fromMs: 0, untilMs: 30_000, goalMs: 120_000 });
+    assert.ok(lines(90_000).includes('azimuth_analytics_job_progress{job="job"} 0.25'));
+    assert.ok(lines(90_000).includes('azimuth_analytics_job_lag_seconds{job="job"} 60'));
+    timers.now += 7000;
+    end();
+    await settle();
+    assert.deepEqual(lines(180_000), [
+      'azimuth_analytics_job_lag_seconds{job="job"} 60',
+      'azimuth_analytics_job_progress{job="job"} 1',
+      'azimuth_analytics_job_duration_seconds{job="job"} 7',
+      'azimuth_analytics_job_runs_total{job="job",outcome="success"} 1',
+      'azimuth_analytics_job_runs_total{job="job",outcome="failure"} 0',
+      'azimuth_analytics_job_minutes_total{job="job"} 2',
+      'azimuth_analytics_job_minutes_reopened_total{job="job"} 1',
+    ]);
     await scheduler.stop();
   });
 
@@ -85,7 +132,7 @@ describe('scheduler', () => {
       name: 'job',
       log: silentLog,
       timers,
-      run: () => new Promise<void>((resolve) => (end = resolve)),
+      run: () => new Promise((resolve) => (end = () => resolve(OUTCOME))),
     });
     scheduler.start();
     let stopped = false;
@@ -103,7 +150,7 @@ describe('scheduler', () => {
       name: 'job',
       log: silentLog,
       timers,
-      run: () => Promise.resolve(),
+      run: () => Promise.resolve(OUTCOME),
     });
     scheduler.start();
     await settle();

@@ -5,6 +5,8 @@ import { TimeWindow } from '../../../collector/time-window.ts';
 import { EDGE_CLASSES, PROXY_ROLES, PROXY_SIDES } from '../../../telemetry/edge-class.ts';
 import { OtlpError } from '../../../telemetry/protobuf.ts';
 import { descending, generateMessages, type ExpectedRow } from '../../helpers/generated-spans.ts';
+import { hopMessage } from '../../helpers/hop-messages.ts';
+import { SAMPLE_SHAPE } from '../../helpers/hop-samples.ts';
 import { readNativeBlock, type NativeBlock } from '../../helpers/native-block.ts';
 import { TRACES } from '../../helpers/otlp-oracle.ts';
 import { seededRandom } from '../../helpers/prng.ts';
@@ -115,6 +117,20 @@ describe('SpanDecoder', () => {
       decoder.forget();
       assert.equal(table.rows, 0);
     }
+  });
+
+  it('keeps the consumer of a hop, which has no column of its own', () => {
+    const table = new SpansTable();
+    const decoder = new SpanDecoder(table);
+    const shape = { ...SAMPLE_SHAPE, consumer: 'acme' };
+    decoder.decode(hopMessage({ startUnixMs: NOW_MS - 1000, shape }), SOURCE, window);
+    decoder.decode(hopMessage({ startUnixMs: NOW_MS - 1000, seq: 2 }), SOURCE, window);
+    const { type, values } = readNativeBlock(table.block()).columns.get('SpanAttributes')!;
+    const consumers = values.map((value) => plain(type, value) as Record<string, string>);
+    assert.deepEqual(
+      consumers.map((attributes) => attributes['azimuth.consumer']),
+      ['acme', undefined],
+    );
   });
 
   it('keeps attributes without a column apart, however long they stay the same at one place', () => {

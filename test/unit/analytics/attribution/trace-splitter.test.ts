@@ -185,6 +185,37 @@ describe('TraceSplitter', () => {
     assert.deepEqual(one(spans).reasons, ['clock_domains']);
   });
 
+  it('does not trust a call that begins before what caused it, on one clock', () => {
+    const made = chain();
+    const spans = made.spans.map((span) =>
+      span.side === 'outbound' ? { ...span, clock: 'a', startNs: span.startNs - 2e9 } : span,
+    );
+    assert.deepEqual(one(spans).reasons, ['clock_domains']);
+  });
+
+  it('does not trust a hop that lasted longer than the attempt that called it', () => {
+    const made = chain();
+    const longer = (ns: number, waitNs = 0): IncompleteReason[] =>
+      one(
+        made.spans.map((span) =>
+          span.service === 'b'
+            ? {
+                ...span,
+                durationNs: span.durationNs + ns + waitNs,
+                ownNs: span.ownNs + ns,
+                waitNs,
+                attempts: span.attempts.map((a) => ({ ...a, ns: a.ns + waitNs, waitNs })),
+              }
+            : span,
+        ),
+      ).reasons;
+    // The attempt is half a millisecond less than the outbound hop, the hop at b two.
+    assert.deepEqual(longer(1_400_000), []);
+    assert.deepEqual(longer(1_510_000), [], 'clocks run at slightly different rates');
+    assert.deepEqual(longer(1_700_000), ['outlives_call']);
+    assert.deepEqual(longer(1_700_000, 1000), [], 'buffers hide when a client was waited for');
+  });
+
   it('does not trust a record whose own parts do not sum to its duration', () => {
     const made = chain();
     made.spans[0]!.ownNs += 7;
@@ -259,6 +290,65 @@ describe('OpenTraces', () => {
     traces.add(blockOf(chain().spans));
     traces.closeBegunBefore(10_000);
     assert.deepEqual(reasons, [['closed_early']]);
+  });
+
+  it('does not keep a trace id open that every request of a client has', () => {
+    const reasons: IncompleteReason[][] = [];
+    const traces = new OpenTraces(0, ({ split: s }) => reasons.push(reasonsOf(s.incomplete)));
+    const { spans } = chain();
+    for (let minute = 0; minute < 5; minute++) {
+      const again = spans.slice(0, 2).map((span, i) => ({
+        ...span,
+        spanId: span.spanId + BigInt(minute) * 0x10000n,
+        parentId: i === 0 ? 0n : span.parentId + BigInt(minute) * 0x10000n,
+        startNs: span.startNs + minute * 10e9,
+      }));
+      traces.add(blockOf(again));
+      // Never half a minute without a new request.
+      traces.closeUntil(minute * 10_000 + 12_000);
+      assert.ok(traces.size <= 1);
+    }
+    traces.closeAll();
+    assert.ok(reasons.length > 1);
+    assert.ok(reasons[0]!.includes('several_roots'));
+  });
+
+  it('keeps no more rows of one trace than it looks at, and counts the others', () => {
+    let closed = 0;
+    const traces = new OpenTraces(0, () => closed++);
+    const [root] = chain().spans;
+    for (let i = 0; i < 20; i++) {
+      traces.add(
+        blockOf(
+          Array.from({ length: 500 }, (_, k) => ({
+            ...root!,
+            spanId: BigInt(i * 500 + k + 1) << 8n,
+          })),
+        ),
+      );
+    }
+    assert.equal(traces.rowsLeftOut, 20 * 500 - 1001);
+    traces.closeUntil(1000);
+    assert.deepEqual([closed, traces.size], [1, 0]);
+  });
+
+  it('keeps no texts that only spans of applications have', () => {
+    const traces = new OpenTraces(0, () => undefined);
+    const { spans } = chain();
+    traces.add(blockOf(spans));
+    const known = traces.names.texts.length;
+    traces.add(
+      blockOf(
+        Array.from({ length: 100 }, (_, i) => ({
+          ...spans[0]!,
+          role: '' as const,
+          side: '' as const,
+          route: `/carts/${i}`,
+          spanId: BigInt(i + 1) << 40n,
+        })),
+      ),
+    );
+    assert.equal(traces.names.texts.length, known);
   });
 
   it("hands out no trace of an application's spans alone", () => {

@@ -84,6 +84,16 @@ describe('Functions of a route', () => {
         );
       }));
 
+    it('lets nobody name himself a consumer, inside the mesh neither', async () => {
+      for (const side of ['ingress', 'inbound'] as const) {
+        await withLab({ functions, side }, async (lab) => {
+          await lab.exchange(get('/', 'x-api-key: secret-1', 'Azimuth-Consumer: root'), 'ok');
+          const head = lab.upstream.peers[0]!.received;
+          assert.deepEqual(head.match(/^azimuth-consumer.*/gim), ['azimuth-consumer: mobile-app']);
+        });
+      }
+    });
+
     it('hands the key on where that is written', () => {
       const forwarding = functionsOf({ api_keys: { ...KEYS, header: 'x-key', forward: true } });
       return withLab({ functions: forwarding }, async (lab) => {
@@ -167,6 +177,16 @@ describe('Functions of a route', () => {
         assert.equal(hops[4]!.attribute('azimuth.consumer'), 'a');
       });
     });
+
+    it('counts the client that a trusted proxy in front names', () =>
+      withLab(
+        { functions: functionsOf({ rate_limits: [once('client')] }), trustedHops: 1 },
+        async (lab) => {
+          await lab.exchange(get('/', 'X-Forwarded-For: 203.0.113.7'), 'ok');
+          await lab.exchange(get('/', 'X-Forwarded-For: 203.0.113.8'), 'ok');
+          await lab.exchange(get('/', 'X-Forwarded-For: 203.0.113.7'), 'than are allowed');
+        },
+      ));
 
     it('stops a client before its tokens are checked', () => {
       const functions = functionsOf({ api_keys: KEYS, rate_limits: [once('client')] });

@@ -102,10 +102,28 @@ describe('Requests that wait for a filter', () => {
       await lab.until((state) => state.held_bytes === 0);
     }));
 
+  it('keep the client that a proxy in front named, whoever came meanwhile', () =>
+    held(
+      async (lab, release) => {
+        const waiting = await lab.connect();
+        waiting.send(get('/t/first', bearer, 'X-Forwarded-For: 203.0.113.7'));
+        await lab.until((state) => state.held_bytes > 0);
+        await lab.exchange(get('/second', 'X-Forwarded-For: 198.51.100.9'), 'ok');
+        release();
+        await waiting.until('ok');
+        const heads = lab.upstream.peers.map((peer) => peer.received).join('');
+        assert.match(/GET \/t\/first [^]*?\r\n\r\n/.exec(heads)![0], /203\.0\.113\.7/);
+        const [, first] = await lab.hops(2);
+        assert.equal(first!.attribute('client.address'), '203.0.113.0');
+      },
+      { trustedHops: 1 },
+    ));
+
   it('keep their body, and the next request behind it, for when they go on', () => {
     const script: LabSettings['script'] = (peer) => {
-      if (peer.received.endsWith('0\r\n\r\n')) peer.send(OK);
-      else if (peer.received.includes('GET /last')) peer.send(OK.replace('ok', 'no'));
+      // Only then the other: a head may end in a 0 of its trace.
+      if (peer.received.includes('GET /last')) peer.send(OK.replace('ok', 'no'));
+      else if (peer.received.endsWith('\r\n0\r\n\r\n')) peer.send(OK);
     };
     return held(
       async (lab, release) => {
@@ -158,6 +176,22 @@ describe('Requests that wait for a filter', () => {
       await lab.exchange(get('/t/b', bearer), 'ok');
       assert.equal(lab.upstream.peers.length, 1);
     }));
+
+  it('are refused where the process holds too much already, as everything is then', () =>
+    held(
+      async (lab, release) => {
+        const client = await lab.connect();
+        client.send(get('/t/a', bearer, `X-Long: ${'x'.repeat(2000)}`));
+        await lab.until((state) => state.held_bytes > 1000);
+        await lab.exchange(get('/t/b', bearer), 'too many bytes wait');
+        const hop = await lab.hop();
+        assert.deepEqual([hop.status, hop.flags], [503, ['OM']]);
+        release();
+        await client.until('ok');
+        await lab.until((state) => state.held_bytes === 0);
+      },
+      { limits: { memoryInFlightBytes: 1000 } },
+    ));
 
   it('end with 503 where the wait is without end', () =>
     held(async (lab) => {
