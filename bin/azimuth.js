@@ -4,7 +4,8 @@
 // newer. On an older Node it runs itself again with the Node that `npm ci` put in node_modules.
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { enableCompileCache, flushCompileCache } from 'node:module';
+// By default import: an older Node, which only has to get as far as the newer one, lacks some names.
+import module from 'node:module';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -46,9 +47,9 @@ function keepCompiledCode(env) {
   try {
     const cache = env.XDG_CACHE_HOME || join(homedir(), '.cache');
     env.NODE_COMPILE_CACHE ||= join(cache, 'azimuth', 'compiled');
-    enableCompileCache(env.NODE_COMPILE_CACHE);
+    module.enableCompileCache(env.NODE_COMPILE_CACHE);
     // Node writes at an orderly end only; by now a process has loaded what it needs.
-    setTimeout(flushCompileCache, 3_000).unref();
+    setTimeout(() => module.flushCompileCache(), 3_000).unref();
   } catch {
     // A user without a home, as in a container.
   }
