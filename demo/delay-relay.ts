@@ -16,14 +16,13 @@ export interface DelayRelay {
   stop(): void;
 }
 
-/** Relays to `port` of this machine; `delayMsOf(n)` tells how long read n (from 0) is held back. */
+/** Relays to `port` of this machine; `nextDelayMs` is asked at each read how long to hold it back. */
 export async function startDelayRelay(
   port: number,
-  delayMsOf: (n: number) => number,
+  nextDelayMs: () => number,
 ): Promise<DelayRelay> {
   const waitedMs: number[] = [];
   const sockets = new Set<Socket>();
-  let reads = 0;
   const server = createServer((client) => {
     const upstream = connect({ host: '127.0.0.1', port, noDelay: true });
     client.setNoDelay(true);
@@ -41,7 +40,7 @@ export async function startDelayRelay(
     }
     upstream.pipe(client);
     client.on('data', (bytes) => {
-      const delayMs = delayMsOf(reads++);
+      const delayMs = nextDelayMs();
       if (delayMs <= 0) {
         upstream.write(bytes);
         return;

@@ -24,6 +24,8 @@ export class InjectedDelay {
   readonly #waitedMs: number[] = [];
   #relay: DelayRelay | undefined;
   #passes = 0;
+  #requests = 0;
+  #isWireDue = false;
   #restore: () => void = () => undefined;
 
   constructor(place: DelayPlace, ms: number) {
@@ -38,8 +40,20 @@ export class InjectedDelay {
   /** Begins; `inboundPort` is that of the workload's sidecar. */
   async start(inboundPort: number): Promise<void> {
     if (this.place === 'wire') {
-      this.#relay = await startDelayRelay(inboundPort, (n) => (isDelayed(n) ? this.ms : 0));
+      this.#relay = await startDelayRelay(inboundPort, () => (this.#takeWire() ? this.ms : 0));
     } else if (this.place !== 'application') this.#slowRouters();
+  }
+
+  /** A request is about to be sent; one at a time. */
+  beforeRequest(): void {
+    this.#isWireDue = isDelayed(this.#requests++);
+  }
+
+  /** The first that the wire carries of a request: reads cannot be counted, a handshake has some. */
+  #takeWire(): boolean {
+    const isDue = this.#isWireDue;
+    this.#isWireDue = false;
+    return isDue;
   }
 
   stop(): void {

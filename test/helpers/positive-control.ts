@@ -49,7 +49,10 @@ export async function runControlled(
     },
     injection,
   );
-  for (let n = 0; n < injected.requests; n++) await lab.send('GET', '/api/carts/7');
+  for (let n = 0; n < injected.requests; n++) {
+    injection.beforeRequest();
+    await lab.send('GET', '/api/carts/7');
+  }
   await lab.stop();
   await pipeline.stop();
   const traces = await store.query<{ trace: string }>(
