@@ -8,56 +8,40 @@
  *                                                     └─(the route retries)─► pause ─► attempt n
  *
  * Says what happens and in which order; the parts do the work: routed-request.ts judges the request,
- * request-body.ts and response-relay.ts carry the two messages, attempts.ts has the upstream,
- * retries.ts decides on another attempt, waits.ts and hop-timers.ts have the deadlines, hop-meter.ts
- * the record.
+ * carrier.ts takes it upstream and tries again, response-relay.ts reads the answer, delivery.ts hands
+ * it to the client, waits.ts has the deadlines, hop-meter.ts the record.
  *
  * Every request ends in `#finish` (or as a tunnel) exactly once, whatever happened to it, and is
  * recorded there. Client wait is booked from the moment when only the client can move things on.
  */
 import type { Socket } from 'node:net';
 import { monotonicMs } from '../runtime/clock.ts';
-import { FUNCTIONS, RESPONSE_FLAGS, T } from '../telemetry/hop-record.ts';
-import type { RecordedShape } from './recorder.ts';
-import { Attempts } from './attempts.ts';
-import { BODY_NONE, parsed } from './codec/fields.ts';
-import { waitingBytes, writeText, writtenBytes } from './codec/output.ts';
+import { FUNCTIONS, T } from '../telemetry/hop-record.ts';
+import { Carrier } from './carrier.ts';
+import { parsed } from './codec/fields.ts';
+import { writeText, writtenBytes } from './codec/output.ts';
 import { parseRequestHead } from './codec/request-head.ts';
-import { HopMeter } from './hop-meter.ts';
+import { Delivery } from './delivery.ts';
 import type { Downstream, Outcome } from './downstream-port.ts';
 import { FilterRun, type FilterOwner, type HeldHead } from './filters/filter-run.ts';
-import { HopTimers } from './hop-timers.ts';
-import type { CompiledRoute, ListenerContext } from './listener-context.ts';
-import { RequestBody, TOO_LARGE } from './request-body.ts';
 import { forwarded, readForwarded } from './forwarded.ts';
-import { isSafe, truncateAddress } from './request-rules.ts';
+import { HopMeter } from './hop-meter.ts';
+import type { ListenerContext } from './listener-context.ts';
+import { allowLine, emptyAnswer, ownAnswer, refusalLine } from './own-answer.ts';
+import type { RecordedShape } from './recorder.ts';
+import { RequestBody } from './request-body.ts';
+import { truncateAddress } from './request-rules.ts';
 import {
-  allowLine,
-  emptyAnswer,
   errorTypeOfStatus,
   FAILURES,
-  failureOfConnect,
   isOfLimit,
-  ownAnswer,
-  refusalLine,
   type Failure,
   type FailureName,
 } from './rescue.ts';
 import { ResponseRelay, type RelayOwner } from './response-relay.ts';
-import { Retries } from './retries.ts';
-import type { RetryRules } from './retry-rules.ts';
 import { RoutedRequest } from './routed-request.ts';
 import { Tunnel } from './tunnel.ts';
-import type { UpstreamUser } from './upstream.ts';
-import {
-  asked,
-  askedLeftMs,
-  readAsked,
-  readTrace,
-  upstreamHead,
-  writeUpstreamHead,
-  type HeadChanges,
-} from './upstream-request.ts';
+import { asked, readAsked, readTrace } from './upstream-request.ts';
 import { Waits } from './waits.ts';
 
 const ROUTE = FUNCTIONS.indexOf('route');
@@ -66,10 +50,7 @@ const HYGIENE = FUNCTIONS.indexOf('hygiene');
 /** FUNCTIONS bits of what `begin` does for every request. */
 export const CORE_FUNCTIONS = (1 << ROUTE) | (1 << TRACE_CONTEXT) | (1 << HYGIENE);
 
-/** The route would have tried again, but not so often, or not with so many others. */
-const RETRIES_SPENT = 1 << RESPONSE_FLAGS.indexOf('URX');
-
-export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
+export class Exchange implements RelayOwner, FilterOwner {
   readonly #down: Downstream;
   readonly #context: ListenerContext;
   readonly downstream: Socket;
@@ -80,11 +61,9 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
   readonly #record = this.#meter.record;
   readonly #body: RequestBody;
   readonly #relay: ResponseRelay;
-  readonly #attempts: Attempts;
   readonly #waits: Waits;
-  /** Made for the first request that needs them. */
-  #timers: HopTimers | undefined;
-  #retries: Retries | undefined;
+  readonly #carrier: Carrier;
+  readonly #delivery: Delivery;
   /** Filters of the request in hand; undefined for one without. */
   filters: FilterRun | undefined;
   /** Kept for the next request that has some. */
@@ -92,8 +71,6 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
 
   /** Between `open` and the record. */
   active = false;
-  #downstreamBlocked = false;
-  #flushing = false;
   #closeAfter = false;
   #lateAtStartMs = 0;
   /** Address of the client: of the socket, or as trusted proxies in front of it say. */
@@ -109,10 +86,17 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
     this.isEdge = context.isEdge;
     this.request = new RoutedRequest(context, down.isTls, down.id);
     this.#relay = new ResponseRelay(this);
-    this.#attempts = new Attempts(this, this.#meter, context.shared.load);
+    const meter = this.#meter;
     const { limits } = context.shared;
-    this.#waits = new Waits(down, this.#meter, limits);
-    this.#body = new RequestBody(down, this.#meter, this.#waits, limits.requestBodyBytes);
+    const waits = new Waits(down, meter, limits);
+    const body = new RequestBody(down, meter, waits, limits.requestBodyBytes);
+    const parts = { owner: this, down, context, meter, waits, body, relay: this.#relay };
+    this.#waits = waits;
+    this.#body = body;
+    this.#carrier = new Carrier(parts);
+    this.#delivery = new Delivery(down, meter, waits, this.#carrier, (nowMs) => {
+      this.#finish(nowMs, this.#closeAfter ? 'close' : 'keep');
+    });
   }
 
   /** All of the request body was read. */
@@ -127,8 +111,6 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
     this.#record.configGeneration = shared.generation;
     this.active = true;
     this.request.reset();
-    this.#downstreamBlocked = false;
-    this.#flushing = false;
     this.#closeAfter = false;
     this.clientAddress = this.#down.address;
     this.#client = this.#down.truncatedAddress;
@@ -136,6 +118,7 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
     this.#lateAtStartMs = shared.deadlines.lateTotalMs;
     this.#body.reset();
     this.#relay.start();
+    this.#delivery.reset();
     shared.recorder.inFlight++;
   }
 
@@ -173,13 +156,15 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
     if (verdict !== 'carry') return this.#refuse(verdict, e);
 
     const route = request.route!;
-    const leftMs = this.#limit(b, route, nowMs);
+    const leftMs = this.#carrier.limit(b, route, nowMs);
     if (leftMs === 0) return this.#refuse('deadline_exceeded', e);
     const restarted = readTrace(b, context.isEdge, record);
     const tracedMs = monotonicMs();
     record.phaseNs[TRACE_CONTEXT] = (tracedMs - request.routedMs) * 1e6;
     const { filters } = route;
-    if (filters === undefined) return this.#carry(b, head, s, e, n, nowMs, restarted, tracedMs);
+    if (filters === undefined) {
+      return this.#carrier.carry(b, head, s, e, n, nowMs, restarted, tracedMs);
+    }
     this.#filterRun ??= new FilterRun(this, this.#down, context.shared.load, record);
     this.filters = this.#filterRun;
     const hasBody = !this.#body.done;
@@ -189,11 +174,12 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
 
   /** Bytes of the request body: b[0, n). Returns as `begin` does. */
   requestData(b: Buffer, n: number): number {
-    // Answered already, and only the client is still to take it: the rest is of no use.
-    if (this.#attempts.upstream === undefined) return n;
-    const nowMs = monotonicMs();
-    this.#waits.came(n, nowMs);
-    return this.#send(b, 0, n, nowMs, '');
+    return this.#carrier.data(b, n);
+  }
+
+  /** The client takes bytes again. */
+  downstreamDrained(): void {
+    this.#delivery.drained();
   }
 
   /** Ends the hop by a failure: answers it, or cuts off an answer that had begun. */
@@ -207,10 +193,10 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
     const record = this.#record;
     if (isOfLimit(failure)) this.#context.admission.count(failure.name);
     this.#meter.endsBy(failure.name);
-    this.#attempts.drop(nowMs);
+    this.#carrier.drop(nowMs);
     record.flags |= failure.flagBit;
     record.errorType = failure.name;
-    if (failure.status === 0 || this.#relay.begun || this.#flushing) {
+    if (failure.status === 0 || this.#relay.begun || this.#delivery.flushing) {
       // Nobody to answer, or an answer on its way that cannot be taken back.
       if (failure.answeredBy === 'client_gone') record.answeredBy = 'client_gone';
       this.#finish(nowMs, 'abort');
@@ -227,24 +213,12 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
     // What leaves the mesh says nothing of identities in it.
     const marks = this.isEdge ? '' : refusalLine(failure);
     const lines = marks + (this.filters?.ownLines ?? '');
-    this.#answer(ownAnswer(failure, isHead, this.#closeAfter, allow, lines), nowMs);
+    this.#delivery.own(ownAnswer(failure, isHead, this.#closeAfter, allow, lines), nowMs);
   }
 
   /** The open attempt failed: the request goes once more, or the hop ends by that failure. */
   attemptFails(name: FailureName): void {
-    const nowMs = monotonicMs();
-    if (this.#relay.begun) {
-      this.fail(name);
-      return;
-    }
-    const verdict = this.#retries?.afterFailure(name, this.#record.attemptCount, nowMs);
-    if (verdict === 'again') {
-      this.#meter.endsBy(name);
-      this.#pause(nowMs, false);
-      return;
-    }
-    if (verdict === 'spent') this.#record.flags |= RETRIES_SPENT;
-    this.fail(name);
+    this.#carrier.attemptFails(name);
   }
 
   /** Ends a hop whose head could not be read to its end; `method` is what it began with. */
@@ -262,71 +236,10 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
     this.#closeAfter = true;
   }
 
-  /** The client takes bytes again. */
-  downstreamDrained(): void {
-    if (!this.#downstreamBlocked || this.#flushing) return;
-    this.#downstreamBlocked = false;
-    const nowMs = monotonicMs();
-    this.#meter.waitEnd(nowMs);
-    this.#attempts.upstream?.socket.resume();
-    if (this.#relay.begun) this.#waits.stream();
-    else this.#body.goOn(nowMs);
-  }
-
-  // ---- UpstreamUser
-
-  upstreamConnected(): void {
-    const nowMs = monotonicMs();
-    this.#attempts.connected();
-    this.#meter.connected(nowMs);
-    if (this.#body.done) this.#record.timesMs[T.upstreamLast] = nowMs;
-    this.#body.goOn(nowMs);
-  }
-
-  upstreamData(b: Buffer, n: number): void {
-    this.#meter.received(monotonicMs());
-    if (this.#relay.begun) this.#waits.stream();
-    try {
-      this.#relay.data(b, n);
-    } catch (error) {
-      // A fault of ours ends one request, never the process.
-      this.#context.shared.onFault(error);
-      this.fail('internal');
-    }
-  }
-
-  upstreamDrained(): void {
-    this.#body.upstreamDrained();
-  }
-
-  upstreamEnded(errorCode: string): void {
-    const { upstream } = this.#attempts;
-    if (upstream === undefined) return;
-    if (errorCode === '' && this.#relay.endOfConnection()) return;
-    const name = errorCode === 'ECONNRESET' ? 'upstream_reset' : 'upstream_closed';
-    if (!upstream.connected) this.attemptFails(failureOfConnect(errorCode));
-    else if (this.#attempts.mayGoAgain) {
-      this.#relay.start();
-      this.#meter.endsBy(name);
-      const nowMs = monotonicMs();
-      const { socket } = this.#attempts.again(nowMs, this.#timers?.leftMs(nowMs) ?? -1);
-      this.#attemptStarted();
-      writeText(socket, this.#attempts.head);
-    } else this.attemptFails(name);
-  }
-
   // ---- RelayOwner
 
   triesAgain(status: number, reusable: boolean): boolean {
-    this.#timers?.tryEnds();
-    if (this.#retries === undefined) return false;
-    const nowMs = monotonicMs();
-    const verdict = this.#retries.afterStatus(status, this.#record.attemptCount, nowMs);
-    if (verdict === 'spent') this.#record.flags |= RETRIES_SPENT;
-    if (verdict !== 'again') return false;
-    this.#meter.attempt.status = status;
-    this.#pause(nowMs, reusable && this.#body.done);
-    return true;
+    return this.#carrier.triesAgain(status, reusable);
   }
 
   responseBegins(status: number, isStream: boolean, endsByClose: boolean): boolean {
@@ -349,30 +262,18 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
   }
 
   sentDownstream(bytes: number, taken: boolean): void {
-    this.#record.bytesOut += bytes;
-    if (waitingBytes(this.downstream) > 0) this.#down.answerWaits();
-    if (taken || this.#downstreamBlocked) return;
-    this.#downstreamBlocked = true;
-    this.#attempts.upstream?.socket.pause();
-    this.#waits.taken(monotonicMs());
+    this.#delivery.sent(bytes, taken);
   }
 
   responseComplete(reusable: boolean): void {
-    // What is left is the client's to take.
-    this.#timers?.clear();
-    this.#attempts.complete(
-      this.#record.timesMs[T.responseLast]!,
-      // A paused connection may hold bytes that nobody has seen.
-      reusable && this.#body.done && !this.#downstreamBlocked,
-    );
-    this.#flush();
+    this.#delivery.complete(reusable);
   }
 
   protocolSwitched(head: string, b: Buffer, p: number, n: number): void {
     const nowMs = monotonicMs();
     const record = this.#record;
     this.#meter.answerBegins(SWITCHING_PROTOCOLS, 'tunnel', nowMs);
-    const upstream = this.#attempts.handOver(record.timesMs[T.responseLast]!);
+    const upstream = this.#carrier.handOver();
     writeText(this.downstream, head);
     record.bytesOut += writtenBytes;
     const { runtime } = this.request.route!;
@@ -414,7 +315,7 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
     const run = this.filters!;
     this.#body.limitTo(run.changes.bodyBytesMax);
     const changes = run.headChanges(this.request.route!.cluster.role);
-    return this.#carry(b, text, s, e, n, atMs, restarted, monotonicMs(), changes);
+    return this.#carrier.carry(b, text, s, e, n, atMs, restarted, monotonicMs(), changes);
   }
 
   filtersRefused({ e }: HeldHead, failure: FailureName): number {
@@ -440,41 +341,6 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
     this.#client = truncateAddress(this.clientAddress);
   }
 
-  /** Sends the request just parsed on its way. Returns as `begin` does. */
-  #carry(
-    b: Buffer,
-    head: string,
-    s: number,
-    e: number,
-    n: number,
-    nowMs: number,
-    restarted: boolean,
-    sinceMs: number,
-    changes?: HeadChanges,
-  ): number {
-    const context = this.#context;
-    const { request } = this;
-    const record = this.#record;
-    const route = request.route!;
-    const { bodyKind, bodyBytes } = parsed;
-    const leftMs = this.#timers?.leftMs(sinceMs) ?? -1;
-    writeUpstreamHead(b, head, s, context, route, record, restarted, this.#down, leftMs, changes);
-    const { trailers } = upstreamHead;
-    request.protocols = upstreamHead.protocols;
-    if (trailers !== undefined) this.#body.start(bodyKind, bodyBytes, trailers);
-
-    if (context.shared.load.isFull) return this.#refuse('overloaded', e);
-    if (!route.runtime.enter()) return this.#refuse('upstream_overflow', e);
-    const sendMs = monotonicMs();
-    record.phaseNs[HYGIENE] = (sendMs - sinceMs) * 1e6;
-    const repeatable = bodyKind === BODY_NONE && isSafe(request.method);
-    this.#attempts.prepare(route, repeatable);
-    this.#waits.start(route, request.expectsContinue);
-    if (route.retry !== undefined) this.#mayRetry(route.retry, route, sendMs);
-    if (!this.#startAttempt(sendMs)) return this.#refuse('upstream_pending_overflow', e);
-    return this.#send(b, e, n, nowMs, this.#attempts.head);
-  }
-
   /** Fails before anything was sent. Returns where the rest of the bytes begins: at `e`. */
   #refuse(name: FailureName, e: number): number {
     this.fail(name);
@@ -486,123 +352,11 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
     this.#record.status = NO_CONTENT;
     this.#record.answeredBy = 'proxy';
     if (!this.#body.done || this.request.isHttp10) this.#closeAfter = true;
-    this.#answer(emptyAnswer(lines, this.#closeAfter), monotonicMs());
+    this.#delivery.own(emptyAnswer(lines, this.#closeAfter), monotonicMs());
     return e;
   }
 
-  /** As RequestBody.send, with its refusals acted on: then everything counts as read. */
-  #send(b: Buffer, p: number, n: number, nowMs: number, prefix: string): number {
-    const at = this.#body.send(this.#attempts.upstream!, b, p, n, nowMs, prefix);
-    if (at >= 0) {
-      this.#attempts.sent();
-      return at;
-    }
-    this.fail(at === TOO_LARGE ? 'request_body_too_large' : 'request_malformed');
-    return n;
-  }
-
-  // ---- attempts
-
-  /** Milliseconds that all of the hop may take, from now on; -1: as long as it needs. */
-  #limit(b: Buffer, route: CompiledRoute, nowMs: number): number {
-    // Whoever is outside could only shorten its own wait, and would tell us how we are built.
-    const askedMs = this.isEdge ? -1 : askedLeftMs(b);
-    const ownMs = route.policy?.timeout_ms ?? -1;
-    if (askedMs < 0 && ownMs < 0) return -1;
-    const isAsked = ownMs < 0 || (askedMs >= 0 && askedMs <= ownMs);
-    const leftMs = isAsked ? askedMs : ownMs;
-    this.#record.deadlineMs = leftMs;
-    if (leftMs > 0) {
-      this.#ownTimers().limit(leftMs, isAsked ? 'deadline_exceeded' : 'route_timeout', nowMs);
-    }
-    return leftMs;
-  }
-
-  #ownTimers(): HopTimers {
-    this.#timers ??= new HopTimers(this.#context.shared.timers, (name) => this.#timeIsUp(name));
-    return this.#timers;
-  }
-
-  /** A timer of this hop fired. */
-  #timeIsUp(name: FailureName): void {
-    if (name === 'try_timeout') this.attemptFails(name);
-    else this.fail(name);
-  }
-
-  #mayRetry(rules: RetryRules, route: CompiledRoute, nowMs: number): void {
-    this.#retries ??= new Retries(this.#context.shared.load);
-    this.#retries.start(rules, route.runtime.retryBudget, this.request.method, nowMs);
-    if (!this.#body.done) this.#body.replay = this.#retries.replay;
-    this.#ownTimers();
-  }
-
-  /** Begins an attempt; false when too many requests wait for a connection. */
-  #startAttempt(nowMs: number): boolean {
-    const leftMs = this.#timers?.leftMs(nowMs) ?? -1;
-    if (this.#attempts.next(nowMs, leftMs) === undefined) return false;
-    this.#attemptStarted();
-    return true;
-  }
-
-  #attemptStarted(): void {
-    if (!this.#attempts.upstream!.connected) this.#waits.connect();
-    const tryMs = this.request.route!.policy?.try_timeout_ms;
-    if (tryMs !== undefined) this.#ownTimers().tryBegins(tryMs);
-  }
-
-  /** Ends the attempt, and goes again after the pause of the route's rules. */
-  #pause(nowMs: number, reusable: boolean): void {
-    this.#attempts.giveUp(nowMs, reusable);
-    this.#timers!.tryEnds();
-    this.#relay.start();
-    this.#meter.backoffBegin(nowMs);
-    this.#waits.nobody();
-    // What comes meanwhile has nowhere to go.
-    if (!this.#body.done) this.#down.pauseRequest();
-    const pauseMs = this.#retries!.pauseMs(this.#record.attemptCount, this.#timers!.chance());
-    this.#timers!.pause(pauseMs, () => this.#goAgain());
-  }
-
-  #goAgain(): void {
-    const nowMs = monotonicMs();
-    this.#meter.backoffEnd(nowMs);
-    if (!this.#startAttempt(nowMs)) {
-      this.fail('upstream_pending_overflow');
-      return;
-    }
-    const upstream = this.#attempts.upstream!;
-    this.#body.sendAgain(upstream, this.#attempts.head, this.#retries!.replay);
-    this.#attempts.sent();
-  }
-
   // ---- the end
-
-  /** Waits until the client took the answer, then records. */
-  #flush(): void {
-    const nowMs = monotonicMs();
-    if (waitingBytes(this.downstream) === 0) {
-      this.#finish(nowMs, this.#closeAfter ? 'close' : 'keep');
-      return;
-    }
-    // Bytes in hand that the client does not take: nobody's latency but the client's.
-    this.#flushing = true;
-    this.#waits.taken(nowMs);
-    const { seq } = this.#record;
-    this.downstream.write(NOTHING, (error) => {
-      // After an error 'close' follows. `seq` changes with each record: it tells a late callback
-      // of a finished hop apart.
-      if (error || !this.#flushing || this.#record.seq !== seq) return;
-      this.#finish(monotonicMs(), this.#closeAfter ? 'close' : 'keep');
-    });
-  }
-
-  #answer(text: string, nowMs: number): void {
-    writeText(this.downstream, text);
-    if (waitingBytes(this.downstream) > 0) this.#down.answerWaits();
-    this.#record.timesMs[T.downstreamFirst] = nowMs;
-    this.#record.bytesOut += writtenBytes;
-    this.#flush();
-  }
 
   #finish(nowMs: number, outcome: Outcome): void {
     this.#recordHop(nowMs);
@@ -614,11 +368,10 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
     const { shared } = this.#context;
     this.#meter.waitEnd(nowMs);
     this.#meter.backoffEnd(nowMs);
-    this.#timers?.clear();
-    this.#retries?.clear();
+    this.#carrier.clear();
+    this.#delivery.reset();
     this.filters?.end(nowMs);
     this.active = false;
-    this.#flushing = false;
     record.timesMs[T.downstreamLast] = nowMs;
     // NaN, where nothing was sent, is not longer than anything.
     if (
@@ -636,6 +389,5 @@ export class Exchange implements UpstreamUser, RelayOwner, FilterOwner {
   }
 }
 
-const NOTHING = Buffer.alloc(0);
 const NO_CONTENT = 204;
 const SWITCHING_PROTOCOLS = 101;

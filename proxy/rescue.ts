@@ -1,6 +1,7 @@
 /**
  * The one place that says what a failure becomes: status for the client, response flag, bounded
- * error type for the record. Everything else on the request path only names the failure.
+ * error type for the record. Everything else on the request path only names the failure, and
+ * own-answer.ts writes the answer.
  */
 import { RESPONSE_FLAGS, type AnsweredBy, type ResponseFlag } from '../telemetry/hop-record.ts';
 
@@ -84,262 +85,50 @@ const failure = (
   keepAlive,
 });
 
-/* prettier-ignore -- one line per failure reads as the table that it is. */
+// One line per failure reads as the table that it is.
+// prettier-ignore
 const TABLE: readonly Failure[] = [
   failure('no_route', 404, 'Not Found', 'NR', 'no route matches this host and path', true),
-  failure(
-    'method_not_allowed',
-    405,
-    'Method Not Allowed',
-    '',
-    'the route does not take this method',
-    true,
-  ),
+  failure('method_not_allowed', 405, 'Method Not Allowed', '', 'the route does not take this method', true),
   failure('request_malformed', 400, 'Bad Request', 'DPE', 'the request is malformed or ambiguous'),
-  failure(
-    'request_head_too_large',
-    431,
-    'Request Header Fields Too Large',
-    'RH',
-    'the request head is beyond a limit',
-  ),
+  failure('request_head_too_large', 431, 'Request Header Fields Too Large', 'RH', 'the request head is beyond a limit'),
   failure('request_target_too_long', 414, 'URI Too Long', 'RH', 'the request target is too long'),
-  failure(
-    'request_body_too_large',
-    413,
-    'Content Too Large',
-    'RH',
-    'the request body is too large',
-  ),
+  failure('request_body_too_large', 413, 'Content Too Large', 'RH', 'the request body is too large'),
   failure('request_timeout', 408, 'Request Timeout', 'DT', 'the request did not arrive in time'),
-  failure(
-    'expectation_failed',
-    417,
-    'Expectation Failed',
-    '',
-    'only 100-continue can be expected',
-    true,
-  ),
-  failure(
-    'unauthenticated',
-    401,
-    'Unauthorized',
-    'UAEX',
-    'who sends this request is not known',
-    true,
-  ),
-  failure(
-    'authn_unavailable',
-    503,
-    'Service Unavailable',
-    'UAEX',
-    'who sends this request cannot be checked now',
-    true,
-  ),
+  failure('expectation_failed', 417, 'Expectation Failed', '', 'only 100-continue can be expected', true),
+  failure('unauthenticated', 401, 'Unauthorized', 'UAEX', 'who sends this request is not known', true),
+  failure('authn_unavailable', 503, 'Service Unavailable', 'UAEX', 'who sends this request cannot be checked now', true),
   failure('rate_limited', 429, 'Too Many Requests', 'RL', 'more requests than are allowed', true),
-  failure(
-    'cors_denied',
-    403,
-    'Forbidden',
-    'UAEX',
-    'pages of this origin are not allowed here',
-    true,
-  ),
+  failure('cors_denied', 403, 'Forbidden', 'UAEX', 'pages of this origin are not allowed here', true),
   failure('method_not_implemented', 501, 'Not Implemented', 'DPE', 'the method is not known'),
-  failure(
-    'version_not_supported',
-    505,
-    'HTTP Version Not Supported',
-    'DPE',
-    'only HTTP/1.0 and HTTP/1.1 are spoken here',
-  ),
-  failure(
-    'upstream_connect_failed',
-    503,
-    'Service Unavailable',
-    'UF',
-    'the service cannot be reached',
-    true,
-  ),
-  failure(
-    'upstream_connect_timeout',
-    503,
-    'Service Unavailable',
-    'UF',
-    'the service cannot be reached in time',
-    true,
-  ),
-  failure(
-    'upstream_timeout',
-    504,
-    'Gateway Timeout',
-    'UT',
-    'the service did not answer in time',
-    true,
-  ),
-  failure(
-    'fault_injected',
-    503,
-    'Service Unavailable',
-    'FI',
-    'this failure was asked for in the mesh file',
-    true,
-  ),
+  failure('version_not_supported', 505, 'HTTP Version Not Supported', 'DPE', 'only HTTP/1.0 and HTTP/1.1 are spoken here'),
+  failure('upstream_connect_failed', 503, 'Service Unavailable', 'UF', 'the service cannot be reached', true),
+  failure('upstream_connect_timeout', 503, 'Service Unavailable', 'UF', 'the service cannot be reached in time', true),
+  failure('upstream_timeout', 504, 'Gateway Timeout', 'UT', 'the service did not answer in time', true),
+  failure('fault_injected', 503, 'Service Unavailable', 'FI', 'this failure was asked for in the mesh file', true),
   failure('try_timeout', 504, 'Gateway Timeout', 'UT', 'the service did not answer in time', true),
   failure('route_timeout', 504, 'Gateway Timeout', 'UT', 'the answer took too long', true),
-  failure(
-    'deadline_exceeded',
-    504,
-    'Gateway Timeout',
-    'UT',
-    'the time that the caller would wait is up',
-    true,
-  ),
-  failure(
-    'upstream_closed',
-    502,
-    'Bad Gateway',
-    'UC',
-    'the service closed the connection before its answer was complete',
-    true,
-  ),
-  failure(
-    'upstream_reset',
-    502,
-    'Bad Gateway',
-    'UR',
-    'the service reset the connection before its answer was complete',
-    true,
-  ),
-  failure(
-    'upstream_protocol_error',
-    502,
-    'Bad Gateway',
-    'UPE',
-    'the service did not answer with valid HTTP',
-    true,
-  ),
-  failure(
-    'upstream_overflow',
-    503,
-    'Service Unavailable',
-    'UO',
-    'too many requests to the service are in flight',
-    true,
-  ),
-  failure(
-    'upstream_pending_overflow',
-    503,
-    'Service Unavailable',
-    'UO',
-    'too many requests wait for a connection to the service',
-    true,
-  ),
-  failure(
-    'too_many_connections',
-    503,
-    'Service Unavailable',
-    'OM',
-    'too many connections are open',
-  ),
-  failure(
-    'too_many_client_connections',
-    503,
-    'Service Unavailable',
-    'RL',
-    'too many connections of this client are open',
-  ),
-  failure(
-    'overloaded',
-    503,
-    'Service Unavailable',
-    'OM',
-    'too many bytes wait to be sent or completed',
-  ),
-  failure(
-    'stream_idle_timeout',
-    504,
-    'Gateway Timeout',
-    'SI',
-    'the service paused for too long within its answer',
-  ),
-  failure(
-    'identity_required',
-    403,
-    'Forbidden',
-    'UAEX',
-    'a certificate of the mesh is required here',
-  ),
-  failure(
-    'identity_expired',
-    403,
-    'Forbidden',
-    'UAEX',
-    'the certificate is not valid at this time',
-  ),
-  failure(
-    'identity_untrusted',
-    403,
-    'Forbidden',
-    'UAEX',
-    'the certificate is of no authority that is trusted here',
-  ),
-  failure(
-    'identity_foreign',
-    403,
-    'Forbidden',
-    'UAEX',
-    'the certificate names nobody of this trust domain',
-  ),
-  failure(
-    'identity_denied',
-    403,
-    'Forbidden',
-    'UAEX',
-    'the route does not take requests of this caller',
-    true,
-  ),
+  failure('deadline_exceeded', 504, 'Gateway Timeout', 'UT', 'the time that the caller would wait is up', true),
+  failure('upstream_closed', 502, 'Bad Gateway', 'UC', 'the service closed the connection before its answer was complete', true),
+  failure('upstream_reset', 502, 'Bad Gateway', 'UR', 'the service reset the connection before its answer was complete', true),
+  failure('upstream_protocol_error', 502, 'Bad Gateway', 'UPE', 'the service did not answer with valid HTTP', true),
+  failure('upstream_overflow', 503, 'Service Unavailable', 'UO', 'too many requests to the service are in flight', true),
+  failure('upstream_pending_overflow', 503, 'Service Unavailable', 'UO', 'too many requests wait for a connection to the service', true),
+  failure('too_many_connections', 503, 'Service Unavailable', 'OM', 'too many connections are open'),
+  failure('too_many_client_connections', 503, 'Service Unavailable', 'RL', 'too many connections of this client are open'),
+  failure('overloaded', 503, 'Service Unavailable', 'OM', 'too many bytes wait to be sent or completed'),
+  failure('stream_idle_timeout', 504, 'Gateway Timeout', 'SI', 'the service paused for too long within its answer'),
+  failure('identity_required', 403, 'Forbidden', 'UAEX', 'a certificate of the mesh is required here'),
+  failure('identity_expired', 403, 'Forbidden', 'UAEX', 'the certificate is not valid at this time'),
+  failure('identity_untrusted', 403, 'Forbidden', 'UAEX', 'the certificate is of no authority that is trusted here'),
+  failure('identity_foreign', 403, 'Forbidden', 'UAEX', 'the certificate names nobody of this trust domain'),
+  failure('identity_denied', 403, 'Forbidden', 'UAEX', 'the route does not take requests of this caller', true),
   failure('tls_required', 400, 'Bad Request', 'DPE', 'this port speaks TLS only'),
-  failure(
-    'upstream_tls_failed',
-    503,
-    'Service Unavailable',
-    'UF',
-    'the service does not speak TLS as agreed',
-    true,
-  ),
-  failure(
-    'upstream_identity_expired',
-    503,
-    'Service Unavailable',
-    'UF',
-    'the certificate of the service is not valid at this time',
-    true,
-  ),
-  failure(
-    'upstream_identity_untrusted',
-    503,
-    'Service Unavailable',
-    'UF',
-    'the certificate of the service is of no trusted authority',
-    true,
-  ),
-  failure(
-    'upstream_identity_wrong',
-    503,
-    'Service Unavailable',
-    'UF',
-    'another than the service answers at its address',
-    true,
-  ),
-  failure(
-    'upstream_identity_refused',
-    503,
-    'Service Unavailable',
-    'UF',
-    'the service does not accept our certificate',
-    true,
-  ),
+  failure('upstream_tls_failed', 503, 'Service Unavailable', 'UF', 'the service does not speak TLS as agreed', true),
+  failure('upstream_identity_expired', 503, 'Service Unavailable', 'UF', 'the certificate of the service is not valid at this time', true),
+  failure('upstream_identity_untrusted', 503, 'Service Unavailable', 'UF', 'the certificate of the service is of no trusted authority', true),
+  failure('upstream_identity_wrong', 503, 'Service Unavailable', 'UF', 'another than the service answers at its address', true),
+  failure('upstream_identity_refused', 503, 'Service Unavailable', 'UF', 'the service does not accept our certificate', true),
   failure('client_gone', 0, '', 'DC', ''),
   failure('client_stalled', 0, '', 'DT', ''),
   failure('shutdown', 503, 'Service Unavailable', '', 'the proxy is stopping'),
@@ -392,57 +181,6 @@ export function failureOfStatus(status: number): Failure {
 
 /** Error type of an answer of the upstream: the class of a server error, else none. */
 export const errorTypeOfStatus = (status: number): string => (status >= 500 ? '5xx' : '');
-
-/** What any route may take that names no methods. */
-const ANY_METHOD = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH', 'QUERY'];
-
-/** The line `Allow`: methods of the routes, or those of HTTP where they name none. */
-export const allowLine = (methods: readonly string[]): string =>
-  `allow: ${(methods.length === 0 ? ANY_METHOD : methods).join(', ')}\r\n`;
-
-/** An answer of ours without content; `lines`: its header lines. */
-export const emptyAnswer = (lines: string, close: boolean): string =>
-  `HTTP/1.1 204 No Content\r\n${lines}` + (close ? 'connection: close\r\n\r\n' : '\r\n');
-
-/** Refusals of a caller's identity; a caller of ours makes its own failure of them. */
-const OF_CONNECTION: ReadonlySet<string> = new Set<FailureName>([
-  'identity_required',
-  'identity_expired',
-  'identity_untrusted',
-  'identity_foreign',
-]);
-/** Never believed from an application: each sidecar strips it from answers. */
-const REFUSED_HEADER = 'azimuth-refused';
-
-/** Marks a refusal of a caller's identity as the sidecar's own word; '' for any other failure. */
-export const refusalLine = ({ name }: Failure): string =>
-  OF_CONNECTION.has(name) ? `${REFUSED_HEADER}: ${name}\r\n` : '';
-
-/** Seconds after which permits, connections and memory have turned over many times. */
-const RETRY_AFTER_S = 1;
-
-/**
- * The whole message of an answer of our own. `allow`: methods of the routes, for a 405; `lines`:
- * further header lines.
- */
-export function ownAnswer(
-  failure: Failure,
-  isHead: boolean,
-  close: boolean,
-  allow: readonly string[],
-  lines = '',
-): string {
-  const text = failure.text + '\n';
-  return (
-    `HTTP/1.1 ${failure.status} ${failure.reason}\r\n` +
-    `content-type: text/plain\r\ncontent-length: ${text.length}\r\n` +
-    (failure.status === 405 ? allowLine(allow) : '') +
-    (failure.status === 503 ? `retry-after: ${RETRY_AFTER_S}\r\n` : '') +
-    lines +
-    (close ? 'connection: close\r\n' : '') +
-    `\r\n${isHead ? '' : text}`
-  );
-}
 
 /** Codes of OpenSSL's verification of the upstream's certificate that mean the time. */
 const TIME_CODES = /^CERT_(HAS_EXPIRED|NOT_YET_VALID)$/;
