@@ -9,6 +9,10 @@ import { VERSION } from '../runtime/version.ts';
 
 const COMMANDS: Record<string, { about: string; load: () => Promise<{ command: Command }> }> = {
   check: { about: 'validate a mesh file', load: () => import('./commands/check.ts') },
+  lint: {
+    about: 'find what gateway and sidecars do twice or against each other',
+    load: () => import('./commands/lint.ts'),
+  },
   gateway: { about: 'run a gateway proxy', load: () => import('./commands/gateway.ts') },
   sidecar: { about: 'run a sidecar proxy', load: () => import('./commands/sidecar.ts') },
   ca: {
@@ -69,6 +73,7 @@ function overview(): string {
     '',
     'Examples:',
     '  azimuth check mesh.yaml',
+    '  azimuth lint mesh.yaml',
     '  azimuth gateway --mesh mesh.yaml --name edge',
     '  azimuth tail --name edge --slower-than 100ms',
     '  azimuth report gateway-vs-mesh --last 5m --perspective whole',

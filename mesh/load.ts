@@ -25,6 +25,8 @@ export interface MeshReading {
   readonly mesh: Mesh | undefined;
   /** `file:line:column path: what (what to do)`, in the order of the file. */
   readonly faults: readonly string[];
+  /** Where things stand in the file. */
+  readonly source: Source;
 }
 
 /** Environment variables by name. */
@@ -76,17 +78,18 @@ export function validateMesh(
     if (faults.length === 0) {
       faults.push(source.fault([], 'holds no mesh (start with file_format: "1.0" and mesh: NAME)'));
     }
-    return { mesh: undefined, faults: show(file, faults) };
+    return { mesh: undefined, faults: show(file, faults), source };
   }
   const parsed = parseTyped(source);
   for (const issue of parsed.error?.issues ?? []) faults.push(...translate(issue, source));
   faults.push(...referenceFaults(source), ...writtenSecrets(source));
   if (parsed.data === undefined || faults.length > 0) {
-    return { mesh: undefined, faults: show(file, faults) };
+    return { mesh: undefined, faults: show(file, faults), source };
   }
   return {
     mesh: { file, config: parsed.data, warnings: show(file, formatWarnings(source)) },
     faults: [],
+    source,
   };
 }
 

@@ -9,8 +9,8 @@ import { functionFaults } from './function-faults.ts';
 import { identityFaults } from './identity-references.ts';
 import { limitContradictions } from './limits.ts';
 import { group, isRaw, list, strings, text, type Item } from './raw.ts';
-import { compareRoutes, hostRank, type FieldMatch, type RouteMatch } from './route-order.ts';
-import { coversTemplate, parseTemplate } from './route-template.ts';
+import { compareRoutes, coversRequests, type FieldMatch, type RouteMatch } from './route-order.ts';
+import { parseTemplate } from './route-template.ts';
 import { servingFaults, topologyFaults, unknownName } from './serving.ts';
 import { pathText, type Fault, type Path, type Source } from './source.ts';
 
@@ -177,16 +177,7 @@ const fieldMatches = (route: Item, key: string): FieldMatch[] =>
 /** True when every request that `b` takes goes to `a`, which stands before it in the file. */
 function takesAllOf(a: RouteMatch, b: RouteMatch): boolean {
   const hosts = b.hosts.length === 0 ? [''] : b.hosts;
-  const named = (all: readonly FieldMatch[] = [], one: FieldMatch): boolean =>
-    all.some(({ name, value }) => name === one.name && value === one.value);
-  return (
-    hosts.every((host) => hostRank(a.hosts, host) >= 0 && compareRoutes(a, b, host) <= 0) &&
-    coversTemplate(a.segments, b.segments) &&
-    (a.methods.length === 0 ||
-      (b.methods.length > 0 && b.methods.every((method) => a.methods.includes(method)))) &&
-    (a.headers ?? []).every((one) => named(b.headers, one)) &&
-    (a.query ?? []).every((one) => named(b.query, one))
-  );
+  return coversRequests(a, b) && hosts.every((host) => compareRoutes(a, b, host) <= 0);
 }
 
 /** A Host leads to one place: workload names and hosts of externals. */

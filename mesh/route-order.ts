@@ -9,8 +9,10 @@
  *   5. query     more of them first
  *   6. the order of the mesh file
  *
- * mesh/references.ts finds by it what can never match, proxy/router.ts sorts by it. Pure.
+ * mesh/references.ts finds by it what can never match, mesh/lint/ which routes meet on a path,
+ * proxy/router.ts sorts by it. Pure.
  */
+import { coversTemplate } from './route-template.ts';
 
 /** What a route asks of a request. */
 export interface RouteMatch {
@@ -69,5 +71,20 @@ export function compareRoutes(a: RouteMatch, b: RouteMatch, host: string): numbe
     Number(b.methods.length > 0) - Number(a.methods.length > 0) ||
     (b.headers?.length ?? 0) - (a.headers?.length ?? 0) ||
     (b.query?.length ?? 0) - (a.query?.length ?? 0)
+  );
+}
+
+/** True when `a` fits every request that `b` fits, whichever of the two comes first. */
+export function coversRequests(a: RouteMatch, b: RouteMatch): boolean {
+  const hosts = b.hosts.length === 0 ? [''] : b.hosts;
+  const named = (all: readonly FieldMatch[] = [], one: FieldMatch): boolean =>
+    all.some(({ name, value }) => name === one.name && value === one.value);
+  return (
+    hosts.every((host) => hostRank(a.hosts, host) >= 0) &&
+    coversTemplate(a.segments, b.segments) &&
+    (a.methods.length === 0 ||
+      (b.methods.length > 0 && b.methods.every((method) => a.methods.includes(method)))) &&
+    (a.headers ?? []).every((one) => named(b.headers, one)) &&
+    (a.query ?? []).every((one) => named(b.query, one))
   );
 }

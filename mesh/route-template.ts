@@ -65,3 +65,20 @@ export function coversTemplate(earlier: readonly string[], later: readonly strin
     if (b === REST || (a !== ONE && a !== b)) return false;
   }
 }
+
+/** Template of the paths that both match; undefined when there are none. */
+export function intersectTemplates(
+  a: readonly string[],
+  b: readonly string[],
+): readonly string[] | undefined {
+  const both: string[] = [];
+  for (let i = 0; ; i++) {
+    const x = a[i];
+    const y = b[i];
+    if (x === REST) return [...both, ...b.slice(i)];
+    if (y === REST) return [...both, ...a.slice(i)];
+    if (x === undefined || y === undefined) return x === y ? both : undefined;
+    if (x !== ONE && y !== ONE && x !== y) return undefined;
+    both.push(x === ONE ? y : x);
+  }
+}
