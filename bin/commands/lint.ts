@@ -3,10 +3,11 @@
  * sidecars. Opens nothing; the rules are in mesh/lint/.
  */
 import { parseArgs } from 'node:util';
-import { lintMesh, type LintFinding } from '../../mesh/lint/lint.ts';
+import { lintMesh } from '../../mesh/lint/lint.ts';
 import { readMesh } from '../../mesh/load.ts';
 import { AzimuthError, ERRORS } from '../../runtime/errors.ts';
 import type { Command } from '../command.ts';
+import { findingsText } from '../lint-text.ts';
 import { meshPath } from '../mesh-option.ts';
 
 /** Findings are no fault: the file is valid and runs. */
@@ -46,26 +47,10 @@ Examples:
     for (const warning of mesh.warnings) process.stderr.write(`warning: ${warning}\n`);
     const findings = lintMesh(mesh, source);
     process.stdout.write(
-      values.json ? JSON.stringify({ file, findings }, null, 2) + '\n' : textOf(file, findings),
+      values.json
+        ? JSON.stringify({ file, findings }, null, 2) + '\n'
+        : findingsText(file, findings),
     );
     return Promise.resolve(findings.length === 0 ? 0 : FOUND);
   },
 };
-
-function textOf(file: string, findings: readonly LintFinding[]): string {
-  if (findings.length === 0) return `${file}: nothing found\n`;
-  const blocks = findings.map(({ rule, consequence, mend, places }) =>
-    [
-      rule,
-      ...places.map(
-        ({ path, line, column, says }) =>
-          `  ${file}:${line}:${column} ${path === '' ? '' : `${path}: `}${says}`,
-      ),
-      `  so: ${consequence}`,
-      `  mend: ${mend}`,
-      '',
-    ].join('\n'),
-  );
-  const count = findings.length === 1 ? '1 finding' : `${findings.length} findings`;
-  return `${blocks.join('\n')}\n${file}: ${count}\n`;
-}

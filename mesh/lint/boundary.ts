@@ -4,7 +4,7 @@
  * mesh that leave it and come back in through its gateway.
  */
 import type { Path } from '../source.ts';
-import { edgesOf, inForce, meetingsOf, passesInbound, type Edge } from './edges.ts';
+import { edgesOf, inForce, pairsOf } from './edges.ts';
 import { figure, type Finding, type LintInput } from './finding.ts';
 
 /** Checks of clients, which are outside. */
@@ -42,79 +42,65 @@ export function clientLimitInMesh({ config }: LintInput): Finding[] {
 
 /** Checks of clients at a service that no route from outside leads to. */
 export function gatewayFunctionInMesh({ config }: LintInput): Finding[] {
-  const met = new Set(meetingsOf(config).map(({ inner }) => (inner?.path ?? []).join(' ')));
+  // Also pairs that go around the sidecar's inbound listener: those are function-passed-by.
+  const met = new Set(pairsOf(config).map(({ inner }) => (inner?.path ?? []).join(' ')));
   const edges = edgesOf(config);
   const count = edges.reduce((sum, { routes }) => sum + routes.length, 0);
-  return config.workloads.flatMap((workload, index) => {
-    // Requests that go around its sidecar's inbound listener: function-passed-by.
-    const isEntry = edges.some((edge) => goesAround(config, edge, workload));
-    return workload.routes.flatMap((route, at) => {
+  return config.workloads.flatMap((workload, index) =>
+    workload.routes.flatMap((route, at) => {
       const path: Path = ['workloads', index, 'routes', at];
-      if (isEntry || met.has(path.join(' '))) return [];
+      if (met.has(path.join(' '))) return [];
       return OF_CLIENTS.filter((key) => route.functions?.[key] !== undefined).map(
         (key): Finding => ({
           rule: 'gateway-function-in-mesh',
-          consequence: `0 of ${count} routes from outside lead to "${route.path}" of ${workload.name}: all its callers are proxies of the mesh, and each request of theirs without a client's credentials gets 401`,
+          consequence:
+            `${count === 0 ? 'no route' : `0 of ${count} routes`} from outside lead to "${route.path}" of ` +
+            `${workload.name}: all its callers are proxies of the mesh, and each request of theirs ` +
+            "without a client's credentials gets 401",
           mend: 'name the callers by identity (allow), and check clients at the gateway',
           places: [
             { path: [...path, 'functions', key], says: `${key} in the mesh` },
-            ...edges.slice(0, 1).map((edge) => ({
+            ...edges.map((edge) => ({
               path: [...edge.path, 'routes'],
-              says: `where clients come in`,
+              says: `where clients come in at ${edge.name}`,
             })),
           ],
         }),
       );
-    });
-  });
+    }),
+  );
 }
 
 const PERFORMED_INBOUND = ['jwt', 'api_keys', 'rate_limits', 'request_size'] as const;
 
-const goesAround = (
-  config: LintInput['config'],
-  edge: Edge,
-  workload: LintInput['config']['workloads'][number],
-): boolean =>
-  edge.routes.some(({ targets }) => targets.includes(workload.name)) &&
-  !passesInbound(config, edge, workload);
-
 /** What a BFF's route asks for is not done for requests that reach its application in the first pass. */
 export function functionPassedBy({ config }: LintInput): Finding[] {
-  const edges = edgesOf(config);
-  return config.workloads.flatMap((workload, index) =>
-    edges
-      .filter((edge) => goesAround(config, edge, workload))
-      .flatMap((edge) =>
-        workload.routes.flatMap((route, at) =>
-          PERFORMED_INBOUND.flatMap((key): Finding[] => {
-            if (route.functions?.[key] === undefined) return [];
-            const open = edge.routes.filter(
-              (outer) =>
-                outer.targets.includes(workload.name) && inForce(edge, outer, key) === undefined,
-            );
-            if (open.length === 0) return [];
-            return [
-              {
-                rule: 'function-passed-by',
-                consequence: `${key} of "${route.path}" is done for 0 requests from outside: they reach ${workload.name} by ${open.length} of ${edge.routes.length} routes without it`,
-                mend: `write ${key} at ${edge.gateway === undefined ? 'the ingress' : `gateway ${edge.name}`} and leave it out here`,
-                places: [
-                  {
-                    path: open[0]!.path,
-                    says: `"${open[0]!.config.path}" goes straight to the application`,
-                  },
-                  {
-                    path: ['workloads', index, 'routes', at, 'functions', key],
-                    says: 'for calls of the mesh alone',
-                  },
-                ],
-              },
-            ];
-          }),
-        ),
-      ),
-  );
+  const around = pairsOf(config).filter(({ passesInbound }) => !passesInbound);
+  const seen = new Set<string>();
+  return around.flatMap(({ edge, outer, inner, workload }) => {
+    if (inner === undefined) return [];
+    return PERFORMED_INBOUND.flatMap((key): Finding[] => {
+      if (inner.config.functions?.[key] === undefined) return [];
+      if (inForce(edge, outer, key) !== undefined) return [];
+      const path = [...inner.path, 'functions', key];
+      // Once for each function, with the first route that goes around it.
+      if (seen.has(path.join(' '))) return [];
+      seen.add(path.join(' '));
+      return [
+        {
+          rule: 'function-passed-by',
+          consequence:
+            `${key} of "${inner.config.path}" is done for 0 requests of "${outer.config.path}": ` +
+            `they reach ${workload.name} from outside in one pass, without its inbound listener`,
+          mend: `write ${key} at ${edge.gateway === undefined ? 'the ingress' : `gateway ${edge.name}`} too, or there alone`,
+          places: [
+            { path: outer.path, says: `"${outer.config.path}" goes straight to the application` },
+            { path, says: 'for calls of the mesh alone' },
+          ],
+        },
+      ];
+    });
+  });
 }
 
 const isLoopback = (host: string): boolean => /^(localhost|127\.[0-9.]+|\[?::1\]?)$/.test(host);

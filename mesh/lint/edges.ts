@@ -35,7 +35,7 @@ export interface EdgeRoute {
   readonly targets: readonly string[];
 }
 
-/** A request that an edge's route takes and whose workload is reached through its inbound sidecar. */
+/** A route of an edge, and a route of its workload that fits some of the same requests. */
 export interface Meeting {
   readonly edge: Edge;
   readonly outer: EdgeRoute;
@@ -46,6 +46,8 @@ export interface Meeting {
     { readonly config: WorkloadConfig['routes'][number]; readonly path: Path } | undefined;
   /** Processes of the workload's sidecar. */
   readonly innerWorkers: number;
+  /** False: such requests reach the application in one pass, and `inner` is for calls of the mesh. */
+  readonly passesInbound: boolean;
 }
 
 type Matching = Pick<WorkloadConfig['routes'][number], 'path' | 'methods' | 'headers' | 'query'>;
@@ -97,8 +99,8 @@ export function edgesOf(config: MeshConfig): Edge[] {
   return [...gateways, ...ingresses];
 }
 
-/** True where the edge's requests reach the application in one pass, without its inbound listener. */
-export function passesInbound(config: MeshConfig, edge: Edge, workload: WorkloadConfig): boolean {
+/** False where the edge's requests reach the application in one pass, without its inbound listener. */
+function passesInbound(config: MeshConfig, edge: Edge, workload: WorkloadConfig): boolean {
   if (edge.gateway === undefined) return false;
   const sidecar = config.sidecars.find((s) => s.serves.some((v) => v.gateway === edge.name));
   return (
@@ -108,13 +110,16 @@ export function passesInbound(config: MeshConfig, edge: Edge, workload: Workload
   );
 }
 
-/** Every pair of routes that one request can pass. */
-export function meetingsOf(config: MeshConfig): Meeting[] {
+/** Every pair of routes that one request passes. */
+export const meetingsOf = (config: MeshConfig): Meeting[] =>
+  pairsOf(config).filter((pair) => pair.passesInbound);
+
+/** Every pair of routes that one request fits, also where it goes around the second. */
+export function pairsOf(config: MeshConfig): Meeting[] {
   return edgesOf(config).flatMap((edge) =>
     edge.routes.flatMap((outer, index) =>
       config.workloads.flatMap((workload, at): Meeting[] => {
         if (!outer.targets.includes(workload.name)) return [];
-        if (!passesInbound(config, edge, workload)) return [];
         const sidecar = config.sidecars.find((s) =>
           s.serves.some((served) => served.workload === workload.name),
         );
@@ -124,6 +129,7 @@ export function meetingsOf(config: MeshConfig): Meeting[] {
           workload,
           workloadPath: ['workloads', at],
           innerWorkers: sidecar?.workers ?? 1,
+          passesInbound: passesInbound(config, edge, workload),
         };
         return innerRoutes(edge, outer, index, workload).map((inner) => ({
           ...base,

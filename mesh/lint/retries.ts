@@ -139,7 +139,7 @@ function findingOf(chain: Chain, alike: number): Finding {
     consequence:
       `${steps.map(({ attempts }) => attempts).join(' x ')} = up to ` +
       `${figure(product(chain))} attempts at ${last.callee} for one request that fails, where ` +
-      `${passed.slice(0, -1).join(' calls ')} calls ${last.callee}${others}`,
+      `${passed[0]} calls ${passed.slice(1).join(', which calls ')}${others}`,
     mend:
       `keep one retry: leave out the one at ${last.callee}, or let the outer one retry only ` +
       '`on: [connect_failure]`, after which nothing was received',

@@ -142,7 +142,7 @@ function shorter(outer: EdgeRoute, what: string, allowedMs: number, path: Path):
   return [
     {
       rule: 'outer-timeout-shorter',
-      consequence: `${what} may take ${ms(allowedMs)}, and ${outer.edge} answers 504 after ${ms(bound.ms)}: up to ${ms(allowedMs - bound.ms)} of work for nobody`,
+      consequence: `${outer.edge} answers 504 after ${ms(bound.ms)}, so ${ms(allowedMs - bound.ms)} of the ${ms(allowedMs)} that ${what} may take are for nobody`,
       mend: `write at least ${ms(allowedMs)} for the outer ${bound.key}, or at most ${ms(bound.ms)} for the inner time`,
       places: [
         {

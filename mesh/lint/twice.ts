@@ -69,7 +69,7 @@ export const authenticationTwice = atMeetings((meeting, inner) => {
   return [
     {
       rule: 'authentication-twice',
-      consequence: `2 checks of who sends it for each request that passes ${quoted(meeting, inner)}; a change of ${places[0]!.says} has to be made at 2 places, and between the two clients get 401`,
+      consequence: `2 checks of who sends it for each request that passes ${quoted(meeting, inner)}; what changes at one place and not yet at the other costs clients a 401`,
       mend,
       places,
     },
@@ -193,6 +193,10 @@ export const headerTwice = atMeetings((meeting, inner) => {
   );
 });
 
+/** What cors says by itself; others, as access-control-allow-private-network, are free. */
+const SAID_BY_CORS =
+  /^access-control-(allow-(origin|credentials|methods|headers)|expose-headers|max-age)$/;
+
 /** CORS is answered by the edge; a header set by hand is a second voice. */
 export function corsTwice(input: LintInput): Finding[] {
   const seen = new Set<string>();
@@ -212,7 +216,7 @@ export function corsTwice(input: LintInput): Finding[] {
     return sides.flatMap(({ where, changes, path }) =>
       (['set', 'add'] as const).flatMap((change) =>
         Object.keys(changes?.[change] ?? {})
-          .filter((name) => name.startsWith('access-control-'))
+          .filter((name) => SAID_BY_CORS.test(name))
           .flatMap((name): Finding[] => {
             const at = [...path, 'response', change, name];
             const key = [...cors.path, ...at].join(' ');
@@ -221,7 +225,10 @@ export function corsTwice(input: LintInput): Finding[] {
             return [
               {
                 rule: 'cors-twice',
-                consequence: `2 places decide which pages may read an answer: cors, and ${name} by hand at ${where}; a browser refuses an answer with 2 of it, and what ${workload.name} says is taken out by cors`,
+                consequence:
+                  where === edge.name
+                    ? `answers to pages of other sites have 2 ${name}, one of cors and one by hand, and browsers refuse those`
+                    : `${name} of ${where} reaches 0 browsers: cors of ${edge.name} takes it out and says its own`,
                 mend: `remove ${name} and say it in cors`,
                 places: [
                   { path: cors.path, says: `cors of ${edge.name}` },
