@@ -3,6 +3,7 @@
  * subcommand is one file in bin/commands/, loaded only when asked for, so that `azimuth --help`
  * does not load a database engine.
  */
+import { allowClosedOutput } from './closed-output.ts';
 import type { Command } from './command.ts';
 import { AzimuthError, messageOf } from '../runtime/errors.ts';
 import { VERSION } from '../runtime/version.ts';
@@ -105,6 +106,7 @@ async function main(argv: readonly string[]): Promise<number> {
   return command.run(rest);
 }
 
+allowClosedOutput(process.stdout);
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {

@@ -83,13 +83,14 @@ export class ClusterRuntime {
     this.retryBudget = new RetryBudget(percent, min_per_s);
     this.#requestsMax = limits.requestsPerCluster;
     this.#pendingMax = limits.pendingPerCluster;
+    const tlsNow = tls === undefined ? undefined : () => credentials.ofCluster(name, tls);
     const newPool = (endpoint: Endpoint): ClusterPool => ({
       endpoint,
       idle: [],
       idleMax: limits.poolPerEndpoint,
       idleTimeoutMs: limits.upstreamIdleTimeoutMs,
       deadlines,
-      tls: tls === undefined ? undefined : () => credentials.ofCluster(name, tls),
+      tls: tlsNow,
       epoch: 0,
       counters: { open: 0, connecting: 0, connects: 0, connectFailures: 0, attempts: 0 },
       load: new EndpointLoad(),
@@ -110,7 +111,7 @@ export class ClusterRuntime {
       );
     }
     if (check !== undefined)
-      this.#healthChecks = new HealthChecks(check, timers, () => this.#pools);
+      this.#healthChecks = new HealthChecks(check, timers, tlsNow, () => this.#pools);
   }
 
   get inFlight(): number {

@@ -1,10 +1,12 @@
 /**
  * Asks the endpoints of a cluster by itself whether they are well, and writes the answer into what the
  * balancer knows of each. No hop and no record: a check is not traffic. Asks for a path of an
- * application that no proxy stands before, else only for a connection.
+ * application that no proxy stands before, else only for a connection, which with TLS means that the
+ * handshake succeeds by our certificate.
  */
 import { get } from 'node:http';
 import { connect } from 'node:net';
+import { connect as connectTls, type ConnectionOptions } from 'node:tls';
 import type { Endpoint, HealthCheckPart } from '../mesh/part.ts';
 import type { Timers } from '../runtime/timers.ts';
 import type { EndpointLoad } from './balancer.ts';
@@ -17,16 +19,26 @@ interface Checked {
 export class HealthChecks {
   readonly #part: HealthCheckPart;
   readonly #timers: Timers;
+  readonly #tls: (() => ConnectionOptions) | undefined;
   readonly #endpoints: () => readonly Checked[];
   /** Checks in a row that said the opposite of what counts now. */
   readonly #against = new WeakMap<EndpointLoad, number>();
   #cancel: () => void;
   #closed = false;
 
-  /** Begins at once. `endpoints`: those that there are at the time of a check. */
-  constructor(part: HealthCheckPart, timers: Timers, endpoints: () => readonly Checked[]) {
+  /**
+   * Begins at once. `tls`: of a connection, by the certificates of its moment; undefined: plain.
+   * `endpoints`: those that there are at the time of a check.
+   */
+  constructor(
+    part: HealthCheckPart,
+    timers: Timers,
+    tls: (() => ConnectionOptions) | undefined,
+    endpoints: () => readonly Checked[],
+  ) {
     this.#part = part;
     this.#timers = timers;
+    this.#tls = tls;
     this.#endpoints = endpoints;
     this.#cancel = timers.after(0, () => void this.#round());
   }
@@ -40,10 +52,11 @@ export class HealthChecks {
     const { interval_ms: intervalMs, path, timeout_ms: timeoutMs } = this.#part;
     await Promise.all(
       this.#endpoints().map(async ({ endpoint, load }) => {
-        const isWell = await (path === undefined
-          ? takesConnections(endpoint, timeoutMs)
-          : answers(endpoint, path, timeoutMs));
-        this.#note(load, isWell);
+        const asked =
+          path === undefined
+            ? takesConnections(endpoint, this.#tls, timeoutMs)
+            : answers(endpoint, path, timeoutMs);
+        this.#note(load, await asked.catch(() => false));
       }),
     );
     if (this.#closed) return;
@@ -80,16 +93,26 @@ function answers({ host, port }: Endpoint, path: string, timeoutMs: number): Pro
   });
 }
 
-/** True when a connection comes about in time. Never rejects. */
-function takesConnections({ host, port }: Endpoint, timeoutMs: number): Promise<boolean> {
+/** True when a connection comes about in time, with the handshake of `tls`. Rejects without its files. */
+function takesConnections(
+  { host, port }: Endpoint,
+  tls: (() => ConnectionOptions) | undefined,
+  timeoutMs: number,
+): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect({ host, port });
-    const end = (isWell: boolean): void => {
-      socket.destroy();
-      resolve(isWell);
-    };
-    socket.setTimeout(timeoutMs, () => end(false));
-    socket.on('connect', () => end(true));
-    socket.on('error', () => end(false));
+    const socket =
+      tls === undefined ? connect({ host, port }) : connectTls({ host, port, ...tls() });
+    const timer = setTimeout(() => socket.destroy(), timeoutMs);
+    socket.on(tls === undefined ? 'connect' : 'secureConnect', () => {
+      resolve(true);
+      // In order: what is cut off within its handshake counts as refused at the other side.
+      socket.destroySoon();
+    });
+    // 'close' follows.
+    socket.on('error', () => undefined);
+    socket.on('close', () => {
+      clearTimeout(timer);
+      resolve(false);
+    });
   });
 }

@@ -5,6 +5,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { openApiDocument } from '../analytics/openapi.ts';
+import { allowClosedOutput } from '../bin/closed-output.ts';
 import { grafanaFiles } from '../dashboards/grafana/generate.ts';
 import { meshJsonSchema } from '../mesh/config.ts';
 import { clusterSchemaText } from './cluster-schema.ts';
@@ -24,6 +25,7 @@ const GENERATORS: readonly (() => readonly Generated[])[] = [
 
 const json = (value: unknown): string => JSON.stringify(value, null, 2) + '\n';
 
+allowClosedOutput(process.stdout);
 const check = process.argv.includes('--check');
 const stale: string[] = [];
 for (const { path, content } of GENERATORS.flatMap((generate) => generate())) {

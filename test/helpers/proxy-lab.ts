@@ -179,6 +179,7 @@ export interface LimitsState {
   readonly listener: {
     readonly connections: number;
     readonly refused: Readonly<Record<string, number>>;
+    readonly tls?: { readonly handshakes: number };
   };
 }
 

@@ -2,9 +2,20 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { ConnectionOptions } from 'node:tls';
 import { EndpointLoad } from '../../../proxy/balancer.ts';
 import { HealthChecks } from '../../../proxy/health-checks.ts';
+import { Credentials } from '../../../proxy/identity/credentials.ts';
+import {
+  callTls,
+  certificate,
+  filesOf,
+  IDENTITY,
+  meshTls,
+  newAuthority,
+} from '../../helpers/identities.ts';
 import { ManualTimers } from '../../helpers/manual-timers.ts';
+import { ProxyLab } from '../../helpers/proxy-lab.ts';
 import { until } from '../../helpers/until.ts';
 
 const CHECK = { interval_ms: 5_000, timeout_ms: 30_000, unhealthy_after: 3, healthy_after: 2 };
@@ -22,7 +33,7 @@ describe('HealthChecks', () => {
     const timers = new ManualTimers();
     const load = new EndpointLoad();
     const endpoint = { host: '127.0.0.1', port: (server.address() as AddressInfo).port };
-    const checks = new HealthChecks({ ...CHECK, path: '/ready?x' }, timers, () => [
+    const checks = new HealthChecks({ ...CHECK, path: '/ready?x' }, timers, undefined, () => [
       { endpoint, load },
     ]);
     const round = async (answer: number): Promise<boolean> => {
@@ -52,7 +63,7 @@ describe('HealthChecks', () => {
     const load = new EndpointLoad();
     const part = { ...CHECK, unhealthy_after: 1, healthy_after: 1 };
     const endpoint = { host: '127.0.0.1', port };
-    const checks = new HealthChecks(part, timers, () => [{ endpoint, load }]);
+    const checks = new HealthChecks(part, timers, undefined, () => [{ endpoint, load }]);
     const round = async (): Promise<boolean> => {
       timers.advance(6_000);
       await until(() => timers.waiting === 1);
@@ -68,5 +79,49 @@ describe('HealthChecks', () => {
     assert.equal(requests, 0);
     checks.close();
     server.close();
+  });
+
+  it('prove who they are where certificates are asked for, and judge who answers', async () => {
+    const authority = await newAuthority();
+    const edge = await certificate(authority, 'edge');
+    const files = filesOf(authority.cert, { edge, orders: await certificate(authority, 'orders') });
+    const sidecar = await new ProxyLab({
+      side: 'inbound',
+      meshed: false,
+      tls: meshTls('orders'),
+      identity: IDENTITY,
+      files,
+    }).start();
+    const timers = new ManualTimers();
+    const credentials = new Credentials(files);
+    const part = { ...CHECK, unhealthy_after: 1, healthy_after: 1 };
+    const endpoint = { host: '127.0.0.1', port: sidecar.port };
+    let called = 'orders';
+    const load = new EndpointLoad();
+    load.healthy = false;
+    const tls = (): ConnectionOptions => credentials.ofCluster('orders', callTls('edge', called));
+    const checks = new HealthChecks(part, timers, tls, () => [{ endpoint, load }]);
+    const round = async (): Promise<boolean> => {
+      timers.advance(6_000);
+      await until(() => timers.waiting === 1);
+      return load.healthy;
+    };
+    try {
+      assert.equal(await round(), true);
+      await sidecar.until(({ listener }) => (listener.tls?.handshakes ?? 0) === 1);
+      assert.deepEqual((await sidecar.limits()).listener.refused, {});
+      await sidecar.until(({ listener }) => listener.connections === 0);
+      called = 'catalog';
+      assert.equal(await round(), false);
+      called = 'orders';
+      assert.equal(await round(), true);
+      // A mesh file without them was applied, and ends the listener for whose routes this checks.
+      credentials.apply({});
+      assert.equal(await round(), false);
+      assert.equal(sidecar.upstream.peers.length, 0);
+    } finally {
+      checks.close();
+      await sidecar.stop();
+    }
   });
 });
