@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { copyFileSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeCertificates } from '../helpers/certificates.ts';
 import {
@@ -32,6 +32,13 @@ const PROGRAM = ['testssl', 'testssl.sh'].find(
 
 /** Severities that are a fault of ours; FATAL and WARN mean that a check could not be made. */
 const GRAVE = ['HIGH', 'CRITICAL', 'FATAL', 'WARN'];
+
+/**
+ * About the certificates, which are made for the test: they live for hours and have no revocation,
+ * and a proxy's names no host, since its id is what callers check.
+ */
+const OF_CERTIFICATES = ['cert_expirationStatus', 'cert_notAfter', 'cert_revocation'];
+const OF_IDS = [...OF_CERTIFICATES, 'cert_trust'];
 
 describe('A TLS listener before testssl.sh', function () {
   // Some hundred handshakes, each by a process of its own.
@@ -61,15 +68,14 @@ describe('A TLS listener before testssl.sh', function () {
       stream.setEncoding('utf8').on('data', (text: string) => (output += text));
     }
     await new Promise((resolve) => child.once('close', resolve));
-    copyFileSync(json, '/tmp/az/s-ca/f-' + port + '.json');
     const findings = JSON.parse(readFileSync(json, 'utf8')) as Finding[];
     assert.ok(findings.length > 50, `too few checks were made:\n${output}`);
     return findings;
   }
 
-  const graveOf = (findings: readonly Finding[]): string[] =>
+  const graveOf = (findings: readonly Finding[], but: readonly string[]): string[] =>
     findings
-      .filter(({ severity }) => GRAVE.includes(severity))
+      .filter(({ id, severity }) => GRAVE.includes(severity) && !but.includes(id))
       .map(({ id, severity, finding }) => `${severity} ${id}: ${finding}`);
 
   const offered = (findings: readonly Finding[]): string[] =>
@@ -96,7 +102,7 @@ describe('A TLS listener before testssl.sh', function () {
     }).start();
     try {
       const findings = await scan(lab.port, made.ca, folder);
-      assert.deepEqual(graveOf(findings), []);
+      assert.deepEqual(graveOf(findings, OF_CERTIFICATES), []);
       assert.deepEqual(offered(findings), ['TLS1_2', 'TLS1_3']);
     } finally {
       await lab.stop();
@@ -118,7 +124,7 @@ describe('A TLS listener before testssl.sh', function () {
     }).start();
     try {
       const findings = await scan(lab.port, join(folder, 'ca.pem'), folder);
-      assert.deepEqual(graveOf(findings), []);
+      assert.deepEqual(graveOf(findings, OF_IDS), []);
       assert.deepEqual(offered(findings), ['TLS1_3']);
     } finally {
       await lab.stop();
