@@ -88,7 +88,7 @@ describe('A TLS listener before testssl.sh', function () {
     const files = Object.fromEntries(
       [made.server.cert, made.server.key].map((path) => [path, readFileSync(path, 'utf8')]),
     );
-    const { folder, remove } = onDisk({});
+    const disk = onDisk({});
     const lab = await new ProxyLab({
       side: 'ingress',
       files,
@@ -101,12 +101,12 @@ describe('A TLS listener before testssl.sh', function () {
       },
     }).start();
     try {
-      const findings = await scan(lab.port, made.ca, folder);
+      const findings = await scan(lab.port, made.ca, disk.folder);
       assert.deepEqual(graveOf(findings, OF_CERTIFICATES), []);
       assert.deepEqual(offered(findings), ['TLS1_2', 'TLS1_3']);
     } finally {
       await lab.stop();
-      remove();
+      disk.remove();
       made.remove();
     }
   });
@@ -114,7 +114,7 @@ describe('A TLS listener before testssl.sh', function () {
   it('for proxies offers TLS 1.3 alone and gives no finding of severity HIGH', async () => {
     const authority = await newAuthority();
     const files = filesOf(authority.cert, { orders: await certificate(authority, 'orders') });
-    const { folder, remove } = onDisk(files);
+    const disk = onDisk(files);
     const lab = await new ProxyLab({
       side: 'inbound',
       meshed: false,
@@ -123,12 +123,12 @@ describe('A TLS listener before testssl.sh', function () {
       files,
     }).start();
     try {
-      const findings = await scan(lab.port, join(folder, 'ca.pem'), folder);
+      const findings = await scan(lab.port, join(disk.folder, 'ca.pem'), disk.folder);
       assert.deepEqual(graveOf(findings, OF_IDS), []);
       assert.deepEqual(offered(findings), ['TLS1_3']);
     } finally {
       await lab.stop();
-      remove();
+      disk.remove();
     }
   });
 });
