@@ -26,6 +26,8 @@ COPY collector ./collector
 COPY store ./store
 COPY analytics ./analytics
 COPY demo ./demo
+# Where the certificates and the key of their authority go (docs/IDENTITY.md): new volumes take owner and mode.
+RUN install -d -o node -g node -m 700 /var/lib/azimuth /var/lib/azimuth/certs /var/lib/azimuth/authority
 USER node
 # Node is process 1 of the container only where compose does not set `init: true`; it ends on SIGTERM.
 STOPSIGNAL SIGTERM

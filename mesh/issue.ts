@@ -25,6 +25,8 @@ const AUTHORITY_MS = 365 * 24 * HOUR_MS;
 export interface IssueSettings {
   /** Folder to write to; undefined: `identity.dir` of the mesh file. */
   readonly dir: string | undefined;
+  /** Folder of ca.pem and ca.key; undefined: the same. */
+  readonly authorityDir?: string | undefined;
   /** How long the certificates are valid. */
   readonly hours: number;
   /** Makes a new authority also where there is one. */
@@ -88,8 +90,11 @@ export function planIssue(mesh: Mesh, dir: string | undefined): IssuePlan {
 /** @throws AzimuthError AZ_CONFIG_INVALID or AZ_USAGE where nothing can be issued, and why. */
 export async function issueMesh(mesh: Mesh, settings: IssueSettings): Promise<IssuedMesh> {
   const { dir, trustDomain, identities } = planIssue(mesh, settings.dir);
+  const authorityDir = resolve(settings.authorityDir ?? dir);
   const notAfter = new Date(Date.now() + settings.hours * HOUR_MS);
-  const kept = settings.newAuthority ? undefined : readAuthority(dir, trustDomain, notAfter);
+  const kept = settings.newAuthority
+    ? undefined
+    : readAuthority(authorityDir, trustDomain, notAfter);
   const authority =
     kept ??
     (await createAuthority(
@@ -101,8 +106,8 @@ export async function issueMesh(mesh: Mesh, settings: IssueSettings): Promise<Is
   const bundle = [...new Set([authority.cert.trim(), ...older])];
   try {
     if (kept === undefined) {
-      write(join(dir, 'ca.key'), authority.key);
-      write(join(dir, 'ca.pem'), authority.cert);
+      write(join(authorityDir, 'ca.key'), authority.key);
+      write(join(authorityDir, 'ca.pem'), authority.cert);
     }
     const text = bundle.join('\n') + '\n';
     for (const folder of ['', ...new Set(identities.map(({ proxy }) => proxy))]) {

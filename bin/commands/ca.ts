@@ -21,14 +21,17 @@ export const command: Command = {
   help: `
 azimuth ca: certificates by which the proxies of a mesh know each other (development, not production)
 
-Usage: azimuth ca issue [FILE] [--mesh FILE] [--dir DIR] [--hours N] [--new-ca] [--drop-old] [--no-wait] [--check]
+Usage: azimuth ca issue [FILE] [--mesh FILE] [--dir DIR] [--authority DIR]
+                        [--hours N] [--new-ca] [--drop-old] [--no-wait] [--check]
        azimuth ca show DIR
 
 issue makes an authority, and one certificate for each workload or gateway that each proxy of the
 mesh file speaks for. Run again, it renews them; proxies that run take them without a restart.
 
-  --dir DIR     folder to write to (default: identity.dir of the mesh file); its ca.key can make
-                anybody of the mesh: keep it where the proxies are not
+  --dir DIR     folder to write to (default: identity.dir of the mesh file)
+  --authority DIR
+                folder of ca.pem and ca.key (default: that of --dir); the key can make anybody of
+                the mesh: keep it where the proxies are not
   --hours N     how long the certificates are valid, 1 to 8760 (default ${HOURS})
   --new-ca      make a new authority; the proxies believe the old ones too until --drop-old
   --drop-old    believe the current authority only: what older ones signed is refused
@@ -48,6 +51,7 @@ Examples:
       options: {
         mesh: { type: 'string' },
         dir: { type: 'string' },
+        authority: { type: 'string' },
         hours: { type: 'string', default: String(HOURS) },
         'new-ca': { type: 'boolean', default: false },
         'drop-old': { type: 'boolean', default: false },
@@ -73,6 +77,7 @@ Examples:
     }
     const issued = await issueMesh(mesh, {
       dir: values.dir,
+      authorityDir: values.authority,
       hours,
       newAuthority: values['new-ca'],
       dropOld: values['drop-old'],

@@ -200,6 +200,20 @@ describe('docker-compose.yml, service by service', () => {
     assert.deepEqual([...named].sort(), Object.keys(compose.volumes).sort());
   });
 
+  it('gives every proxy the certificates to read, and the key of their authority to the job alone', () => {
+    const dockerfile = readFileSync(`${ROOT}Dockerfile`, 'utf8');
+    for (const [name, { command = [], volumes = [] }] of services) {
+      const isProxy = command[0] === 'gateway' || command[0] === 'sidecar';
+      if (isProxy) assert.deepEqual(volumes, ['certs:/var/lib/azimuth/certs:ro'], name);
+      else if (name !== 'ca') assert.doesNotMatch(volumes.join(), /certs|authority/, name);
+    }
+    for (const volume of compose.services['ca']!.volumes!) {
+      // A new volume takes owner and mode of the image's folder: the job is not root.
+      const folder = volume.split(':')[1]!;
+      assert.match(dockerfile, new RegExp(`install -d -o node .* ${folder}( |$)`, 'm'), volume);
+    }
+  });
+
   it('holds no password: each comes from .env', () => {
     for (const text of texts) {
       for (const [name, value] of Object.entries(demoEnvironment())) {

@@ -101,16 +101,24 @@ describe('services of your own (deploy/example)', function () {
         return one.complete && one;
       }, 90_000);
       assert.equal(account.figures['requests_counted_split'], sent, account.text);
-      const edges = await store.query<{ service: string; peer: string; class: string }>(
-        `SELECT DISTINCT toString(ServiceName) AS service, toString(Peer) AS peer, toString(EdgeClass) AS class
+      const edges = await store.query<{
+        service: string;
+        peer: string;
+        class: string;
+        known: string;
+      }>(
+        `SELECT DISTINCT toString(ServiceName) AS service, toString(Peer) AS peer, toString(EdgeClass) AS class,
+           toString(PeerKnown) AS known
          FROM spans WHERE HopVersion > 0 AND EdgeClass != 'loopback' ORDER BY class`,
       );
       assert.deepEqual(
-        edges.map(({ class: edge, peer, service }) => `${edge}: ${peer} -> ${service}`),
+        edges.map(
+          ({ class: edge, peer, service, known }) => `${edge}: ${peer} -> ${service}, ${known}`,
+        ),
         [
-          'external_to_gateway:  -> edge',
-          'gateway_to_workload: edge -> web',
-          'workload_to_workload: web -> stock',
+          'external_to_gateway:  -> edge, listener',
+          'gateway_to_workload: edge -> web, mtls',
+          'workload_to_workload: web -> stock, mtls',
         ],
       );
     } finally {

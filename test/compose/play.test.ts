@@ -1,6 +1,7 @@
 /**
  * The local stack, played: a real Kafka, the store, collector, analytics, gateway, sidecars, the shop
- * and its load, as docker-compose.yml starts them. Ends with requests counted = requests sent.
+ * and its load, as docker-compose.yml starts them. Ends with requests counted = requests sent, and
+ * every call between proxies proved by a certificate.
  */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -73,19 +74,21 @@ describe('docker-compose.yml, played', function () {
       assert.equal(account.figures['requests_counted_whole'], Number(sent), account.text);
       assert.equal(account.figures['unexplained'], 0, account.text);
 
-      const classes = await store.query<{ class: string }>(
-        'SELECT DISTINCT toString(EdgeClass) AS class FROM spans WHERE HopVersion > 0 ORDER BY class',
+      const callers = await store.query<{ class: string; known: string }>(
+        `SELECT DISTINCT toString(EdgeClass) AS class, toString(PeerKnown) AS known
+         FROM spans WHERE HopVersion > 0`,
       );
       assert.deepEqual(
-        classes.map((row) => row.class),
+        callers.map((row) => `${row.class}: ${row.known}`).sort(),
         [
-          'external_to_gateway',
-          'gateway_to_bff',
-          'gateway_to_workload',
-          'bff_to_workload',
-          'workload_to_workload',
-          'loopback',
+          'external_to_gateway: listener',
+          'gateway_to_bff: mtls',
+          'gateway_to_workload: mtls',
+          'bff_to_workload: mtls',
+          'workload_to_workload: mtls',
+          'loopback: listener',
         ].sort(),
+        'between proxies, certificates say who calls',
       );
       // The applications' own spans, over OTLP/HTTP to the collector.
       await until(async () => (await stored('HopVersion = 0')) > 0, 60_000);

@@ -8,6 +8,7 @@
  *   0.0.0.0, 127.0.0.1     that address
  *   extra_hosts            the same, by a module that is loaded first (extra-hosts.ts)
  *   a mounted file         where it is
+ *   a named volume         a folder, the same for all containers; Kafka's and ClickHouse's images have their own
  *   a port                 one that is free here, the same for all containers
  *   Kafka's image          a real broker with the settings that the image would make of its environment
  *   ClickHouse's image     the embedded store; it has one user, the writer (store-users.test.ts has the rights)
@@ -97,6 +98,8 @@ export async function play(
       own[name] = name === 'PORT' ? String(ports.get(value)) : translate(value, container);
     }
     if ('AZIMUTH_MESH' in own) own['AZIMUTH_MESH'] = meshFile(container);
+    const certificates = mounted(services.get(container)!, CERTIFICATES, folder);
+    if (certificates !== CERTIFICATES) own['AZIMUTH_CERTS'] = certificates;
     if (own['AZIMUTH_STORE_USER'] === 'azimuth_owner') Object.assign(own, writer());
     // Its loopback: the address that its sidecar shares.
     if ('PORT' in own) own['HOST'] = addresses.get(networkOf(container))!;
@@ -153,7 +156,7 @@ export async function play(
     const entrypoint = service.image.startsWith('node:') ? [] : imageEntrypoint();
     const [program, ...args] = [...(service.entrypoint ?? entrypoint), ...(service.command ?? [])];
     assert.equal(program, 'node', container);
-    const here = args.map((word) => mounted(service, translate(word, container)));
+    const here = args.map((word) => mounted(service, translate(word, container), folder));
     const hosts = services.get(networkOf(container))?.extra_hosts;
     const preload = hosts === undefined ? [] : ['--import', EXTRA_HOSTS];
     const one = spawnHere(container, [...preload, ...here], {
@@ -219,10 +222,14 @@ export async function play(
 /** The stack's own patience is longer; here nobody waits for what hangs. */
 const STOP_GRACE_MS = 30_000;
 
-/** A word that names a file which the service mounts, as the file's own path. */
-function mounted({ volumes = [] }: ComposeService, word: string): string {
-  const volume = volumes.find((one) => one.startsWith('./') && one.split(':')[1] === word);
-  return volume === undefined ? word : join(ROOT, volume.split(':')[0]!);
+/** Where a container has the certificates: identity.dir of the mesh files, unless the environment says. */
+const CERTIFICATES = '/var/lib/azimuth/certs';
+
+/** A word that names a file or a volume which the service mounts, as its path here. */
+function mounted({ volumes = [] }: ComposeService, word: string, folder: string): string {
+  const source = volumes.map((one) => one.split(':')).find(([, target]) => target === word)?.[0];
+  if (source === undefined) return word;
+  return source.startsWith('./') ? join(ROOT, source) : join(folder, 'volumes', source);
 }
 
 /** The one user of the embedded store. */

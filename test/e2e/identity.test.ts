@@ -163,6 +163,17 @@ sidecars:
     );
   });
 
+  it('keeps the key of the authority in a folder of its own, where one is named', () => {
+    const issue = ['ca', 'issue', 'mesh.yaml', '--dir', 'apart', '--authority', 'kept'];
+    const first = azimuth(...issue);
+    assert.equal(first.status, 0, first.stderr);
+    assert.match(first.stdout, /new authority, 1 believed/);
+    assert.deepEqual(readdirSync(join(folder, 'kept')).sort(), ['ca.key', 'ca.pem']);
+    const apart = readdirSync(join(folder, 'apart')).sort();
+    assert.deepEqual(apart, ['bundle.pem', 'edge', 'web-sidecar']);
+    assert.match(azimuth(...issue).stdout, /authority as before, 1 believed/);
+  });
+
   it('runs by them: no header says who calls, and strangers get 403', async () => {
     await start('sidecar', '--mesh', 'mesh.yaml');
     await start('gateway', '--mesh', 'mesh.yaml');

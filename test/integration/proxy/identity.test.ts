@@ -286,6 +286,22 @@ describe('Mutual TLS', function () {
     assert.match(again.out, /HTTP\/1\.1 403 /);
   });
 
+  it('does not renegotiate, which costs a client nothing and a proxy a handshake', async () => {
+    const { port } = await running({
+      side: 'ingress',
+      tls: {
+        ...meshTls('orders'),
+        clients: 'edge',
+        client_certificate: 'none',
+        min_version: 'TLSv1.2',
+      },
+    });
+    const client = ['s_client', '-connect', `127.0.0.1:${port}`, '-tls1_2'];
+    const { code, out } = await run('openssl', client, 'R\n');
+    assert.match(out, /RENEGOTIATING[^]*no renegotiation/);
+    assert.equal(code, 1);
+  });
+
   async function running(settings: LabSettings = {}): Promise<{
     port: number;
     hops: (count: number) => Promise<readonly RecordedHop[]>;
