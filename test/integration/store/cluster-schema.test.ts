@@ -9,7 +9,7 @@ import { startTestStore, type TestStore } from '../../helpers/store.ts';
 describe('the schema for a ClickHouse cluster', () => {
   let store: TestStore;
   before(async () => {
-    store = await startTestStore({ migrated: false });
+    store = await startTestStore();
   });
   after(() => store.stop());
 
