@@ -32,7 +32,7 @@ const GO_MINOR_LEAST = 24;
 
 describe('docker-compose.yml, as Compose loads it', function () {
   // The first build fetches and compiles the loader's modules.
-  this.timeout(300_000);
+  this.timeout(600_000);
   let folder = '';
   let loader = '';
 

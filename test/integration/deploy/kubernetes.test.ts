@@ -27,7 +27,7 @@ const APPLICATION_S = 30;
 
 describe('deploy/kubernetes', function () {
   // The first build fetches and compiles Kubernetes' types.
-  this.timeout(300_000);
+  this.timeout(600_000);
   let folder = '';
   let decoder = '';
   let manifests: readonly Manifest[] = [];

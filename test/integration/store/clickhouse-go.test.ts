@@ -42,7 +42,7 @@ const PLAIN = 'u8 i16 u32 text choice few maybe_text few_or_none ip4'.split(' ')
 
 describe('the embedded store, asked by clickhouse-go over HTTP', function () {
   // The first build compiles the client.
-  this.timeout(300_000);
+  this.timeout(600_000);
   let go: GoProgram | undefined;
   let shop: MeasuredShop | undefined;
 
