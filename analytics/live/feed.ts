@@ -23,6 +23,12 @@ const READERS_MAX = 50;
 /** A page that takes no bytes is cut off above this. */
 const WAITING_BYTES_MAX = 4 * 1024 * 1024;
 
+/** The pages with one window, and the event that they got last: one that joins need not wait. */
+interface Room {
+  readonly pages: Set<HttpResponse>;
+  latest: string | undefined;
+}
+
 export interface LiveFeed {
   /** Answers `GET /api/live?last=5m`. */
   serve(req: HttpRequest, res: HttpResponse): void;
@@ -35,11 +41,12 @@ export function createLiveFeed(settings: {
   readonly retentionDays: number;
   readonly nowMs: () => number;
 }): LiveFeed {
-  const rooms = new Map<LiveWindow, Set<HttpResponse>>();
+  const rooms = new Map<LiveWindow, Room>();
   let stopped = false;
 
   /** Reads for one window until nobody listens. */
-  const run = async (last: LiveWindow, pages: Set<HttpResponse>): Promise<void> => {
+  const run = async (last: LiveWindow, room: Room): Promise<void> => {
+    const { pages } = room;
     const read = createSnapshotReader({ ...settings, lastMs: parseDurationMs(last) });
     while (pages.size > 0 && !stopped) {
       const startedMs = performance.now();
@@ -50,11 +57,12 @@ export function createLiveFeed(settings: {
         const away = { error: messageOf(error), at: new Date(settings.nowMs()).toISOString() };
         event = `event: trouble\ndata: ${JSON.stringify(away)}\n\n`;
       }
+      room.latest = event;
       for (const page of pages) send(page, event);
       const tookMs = performance.now() - startedMs;
       await sleep(Math.max(EVERY_MS - tookMs, PAUSE_PER_READING * tookMs));
     }
-    if (rooms.get(last) === pages) rooms.delete(last);
+    if (rooms.get(last) === room) rooms.delete(last);
   };
 
   return {
@@ -64,7 +72,7 @@ export function createLiveFeed(settings: {
       if (last === undefined) {
         throw new AzimuthError('AZ_USAGE', `last is one of: ${LIVE_WINDOWS.join(', ')}`);
       }
-      const open = [...rooms.values()].reduce((sum, pages) => sum + pages.size, 0);
+      const open = [...rooms.values()].reduce((sum, { pages }) => sum + pages.size, 0);
       if (open >= READERS_MAX) {
         res
           .status(503)
@@ -79,17 +87,17 @@ export function createLiveFeed(settings: {
       });
       res.write('retry: 2000\n\n');
       const known = rooms.get(last);
-      const pages = known ?? new Set<HttpResponse>();
-      pages.add(res);
-      res.on('close', () => pages.delete(res));
+      const room: Room = known ?? { pages: new Set(), latest: undefined };
+      room.pages.add(res);
+      res.on('close', () => room.pages.delete(res));
       if (known === undefined) {
-        rooms.set(last, pages);
-        void run(last, pages);
-      }
+        rooms.set(last, room);
+        void run(last, room);
+      } else if (room.latest !== undefined) send(res, room.latest);
     },
     stop() {
       stopped = true;
-      for (const pages of rooms.values()) for (const page of pages) page.end();
+      for (const { pages } of rooms.values()) for (const page of pages) page.end();
       rooms.clear();
     },
   };
