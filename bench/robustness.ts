@@ -1,14 +1,14 @@
 /**
  * `npm run bench:robustness`: what a client notices while others attack. For each attack in turn:
- * the client alone, the client beside the attack, the client alone again, at one fixed rate with
- * latency counted from the moment when a request was due. The p99 beside the attack stands against
- * the p99 alone of the same minute. Writes bench/results/robustness.md. Method: bench/README.md.
+ * the client alone, the client as the attack begins and as it goes on, the client alone again, at one
+ * fixed rate with latency counted from the moment when a request was due. The p99 beside the attack
+ * stands against the p99 alone of the same minute. Writes bench/results/robustness.md. Method: bench/README.md.
  */
-import { fork, spawnSync } from 'node:child_process';
+import { fork, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
-import { constants, cpus, loadavg, setPriority } from 'node:os';
+import { cpus, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { AttackedUpstream, Attackers, head } from '../test/helpers/attacks.ts';
@@ -17,8 +17,8 @@ import { uploadThrough } from '../test/helpers/large-bodies.ts';
 
 const HELP = `Usage: npm run bench:robustness -- [--seconds N] [--rate N] [--idle N]
 
-  --seconds N   of each phase (default 4; three phases an attack)
-  --rate N      requests a second of the client that is measured (default 200)
+  --seconds N   of each phase (default 6; four phases an attack)
+  --rate N      requests a second of the client that is measured (default 500)
   --idle N      idle connections (default 8000)
 
 Example: npm run bench:robustness -- --seconds 2
@@ -26,12 +26,14 @@ Example: npm run bench:robustness -- --seconds 2
 
 const { values: options } = parseArgs({
   options: {
-    seconds: { type: 'string', default: '4' },
-    rate: { type: 'string', default: '200' },
+    seconds: { type: 'string', default: '6' },
+    rate: { type: 'string', default: '500' },
     idle: { type: 'string', default: '8000' },
     // Of the process that attacks: which attack, and where.
     attack: { type: 'string' },
     port: { type: 'string' },
+    // Of the upstream's process.
+    upstream: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
@@ -92,8 +94,9 @@ async function measure(port: number): Promise<{ p99Ms: number; p50Ms: number; fa
   const open: Promise<void>[] = [];
   for (let i = 0; i < total; i++) {
     const dueMs = startMs + (i * 1_000) / rate;
-    const waitMs = dueMs - performance.now();
-    if (waitMs > 1) await new Promise((resolve) => setTimeout(resolve, waitMs));
+    // Never early, which would make answers come before they are due.
+    const waitMs = Math.ceil(dueMs - performance.now());
+    if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
     open.push(
       new Promise<void>((resolve) => {
         const done = (ok: boolean): void => {
@@ -122,9 +125,14 @@ interface Outcome {
   readonly answers: readonly (readonly [string, number])[];
 }
 
+if (options.upstream) {
+  const upstream = await new AttackedUpstream().start();
+  process.on('message', () => process.send?.(upstream.bodyBytes));
+  process.send?.(upstream.port);
+  await once(process, 'disconnect');
+  process.exit(0);
+}
 if (options.attack !== undefined) {
-  // Polite to the client that is measured, which shares this core: it is the gateway that is tried.
-  setPriority(constants.priority.PRIORITY_LOW);
   const attackers = await ATTACKS[Number(options.attack)]!.begin(Number(options.port));
   process.on('message', () => {
     process.send?.({ open: attackers.open, answers: [...attackers.answers] } satisfies Outcome);
@@ -134,36 +142,48 @@ if (options.attack !== undefined) {
   process.exit(0);
 }
 
-/** Runs an attack in a process of its own until `stop`. */
-async function startAttack(index: number, port: number) {
-  const script = fileURLToPath(import.meta.url);
-  const args = ['--attack', String(index), '--port', String(port), '--idle', String(idle)];
-  const child = fork(script, args, { stdio: 'inherit' });
-  await once(child, 'message');
-  return {
-    outcome: async (): Promise<Outcome> => {
-      const answer = once(child, 'message') as Promise<[Outcome]>;
-      child.send({});
-      return (await answer)[0];
-    },
-    stop: async (): Promise<void> => {
-      const exited = once(child, 'exit');
-      child.disconnect();
-      await exited;
-    },
-  };
+/** Puts a process on one of the cores; where that cannot be, all share all. */
+function pin(pid: number | undefined, core: 0 | 1): void {
+  if (process.platform !== 'linux' || cpus().length < 2) return;
+  spawnSync('taskset', ['-a', '-cp', String(core), String(pid)]);
 }
 
-const upstream = await new AttackedUpstream().start();
+/** A process of this script in another role; resolves with its first message. */
+async function startRole<T>(args: readonly string[]): Promise<[ChildProcess, T]> {
+  const child = fork(fileURLToPath(import.meta.url), args, { stdio: 'inherit' });
+  pin(child.pid, 1);
+  return [child, ((await once(child, 'message')) as [T])[0]];
+}
+
+async function ask<T>(child: ChildProcess): Promise<T> {
+  const answer = once(child, 'message') as Promise<[T]>;
+  child.send({});
+  return (await answer)[0];
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  const exited = once(child, 'exit');
+  child.disconnect();
+  await exited;
+}
+
+/** Runs an attack in a process of its own, on what the client and the upstream leave of their core. */
+async function startAttack(index: number, port: number): Promise<ChildProcess> {
+  const args = ['--attack', String(index), '--port', String(port), '--idle', String(idle)];
+  const [child] = await startRole<string>(args);
+  // It is the gateway that is tried, not the scheduler: never before the client that is measured.
+  spawnSync('chrt', ['--idle', '-a', '-p', '0', String(child.pid)]);
+  return child;
+}
+
+const [upstream, upstreamPort] = await startRole<number>(['--upstream']);
 const proxy = await ChildProxy.start({
-  upstreamPort: upstream.port,
+  upstreamPort,
   // All attackers have one address here.
   limits: { connections_per_client: 10_000, upstream_idle_timeout_ms: 500 },
 });
-if (process.platform === 'linux' && cpus().length > 1) {
-  spawnSync('taskset', ['-a', '-cp', '0', String(proxy.pid)]);
-  spawnSync('taskset', ['-a', '-cp', '1', String(process.pid)]);
-}
+pin(proxy.pid, 0);
+pin(process.pid, 1);
 
 const MB = 1_048_576;
 const megabytes = (bytes: number): string => (bytes / MB).toFixed(1);
@@ -175,19 +195,20 @@ for (const [index, { name }] of ATTACKS.entries()) {
   const before = await measure(proxy.port);
   const rssBefore = (await proxy.state()).rssBytes;
   const attack = await startAttack(index, proxy.port);
+  const begun = await measure(proxy.port);
   const beside = await measure(proxy.port);
   const held = await proxy.limits();
   const rssBeside = (await proxy.state()).rssBytes;
-  const { open: openAtEnd, answers: lines } = await attack.outcome();
+  const { open: openAtEnd, answers: lines } = await ask<Outcome>(attack);
   const answers = lines.map(([line, count]) => `${count} x ${line.split(' ')[1] ?? 'none'}`);
-  await attack.stop();
+  await end(attack);
   await proxy.until(({ connections }) => connections === 0);
   const after = await measure(proxy.port);
   const alone = Math.max(before.p99Ms, after.p99Ms);
   rows.push(
     `| ${name} | ${openAtEnd} | ${answers.join(', ') || '-'} | ${before.p99Ms.toFixed(2)} / ${after.p99Ms.toFixed(2)} | ` +
-      `${beside.p50Ms.toFixed(2)} / ${beside.p99Ms.toFixed(2)} | ${(beside.p99Ms / alone).toFixed(2)} | ` +
-      `${before.failed + beside.failed + after.failed} | ${megabytes(held.held_bytes)} | ${megabytes(rssBeside - rssBefore)} |`,
+      `${begun.p99Ms.toFixed(2)} | ${beside.p99Ms.toFixed(2)} | ${(begun.p99Ms / alone).toFixed(2)}, ${(beside.p99Ms / alone).toFixed(2)} | ` +
+      `${before.failed + begun.failed + beside.failed + after.failed} | ${megabytes(held.held_bytes)} | ${megabytes(rssBeside - rssBefore)} |`,
   );
 }
 process.stderr.write('a body of 1 GiB\n');
@@ -195,23 +216,24 @@ const rssBefore = (await proxy.state()).rssBytes;
 const upload = await uploadThrough(proxy, 1_024 * MB);
 await new Promise((resolve) => setTimeout(resolve, 1_000));
 const last = await proxy.state();
+const bodyBytes = await ask<number>(upstream);
 await proxy.stop();
-upstream.stop();
+await end(upstream);
 
 const page = `# Robustness
 
 \`npm run bench:robustness -- --seconds ${seconds} --rate ${rate}\` on ${cpus().length} x ${cpus()[0]?.model ?? '?'}, Node ${process.version},
-${new Date().toISOString().slice(0, 10)}. The gateway on core 0; the client that is measured, the attackers (low priority) and the
-upstream share core 1, so the figures beside an attack also hold what it costs its own side. Times in milliseconds.
+${new Date().toISOString().slice(0, 10)}. The gateway on core 0; the client that is measured and the upstream share core 1, and the
+attackers have what these leave of it (SCHED_IDLE). Latency counts from when a request was due. Times in milliseconds.
 
-| attack | open at its end | answered | p99 alone before / after | p50 / p99 beside it | p99 ratio | client's requests not answered 200 | MiB held | RSS growth MiB |
-|---|---|---|---|---|---|---|---|---|
+| attack | open at its end | answered | p99 alone before / after | p99 as it begins | p99 as it goes on | ratios | client's requests not answered 200 | MiB held | RSS growth MiB |
+|---|---|---|---|---|---|---|---|---|---|
 ${rows.join('\n')}
 
-Ratio: p99 beside the attack by the larger p99 alone of the same minute.
+Ratios: each p99 beside the attack by the larger p99 alone of the same minute.
 Load of the machine in the last 15 minutes: ${loadavg()[2]?.toFixed(1)}; above the number of cores, others were working and times say little.
 
-- A body of 1 GiB: status ${upload.status}, ${(upstream.bodyBytes / MB).toFixed(0)} MiB of bodies arrived in all, RSS at most ${megabytes(upload.peakRssBytes - rssBefore)} MiB above the start of it.
+- A body of 1 GiB: status ${upload.status}, ${(bodyBytes / MB).toFixed(0)} MiB of bodies arrived in all, RSS at most ${megabytes(upload.peakRssBytes - rssBefore)} MiB above the start of it.
 - Open files: ${first.openFiles} before the attacks, ${last.openFiles} after them. RSS ${megabytes(first.rssBytes)} MiB before, ${megabytes(last.rssBytes)} MiB after.
 - Hops recorded ${last.hopsFinished}, exported ${last.exported}, in flight ${last.inFlight}.
 `;

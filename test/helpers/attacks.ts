@@ -85,11 +85,17 @@ export class Attackers {
     return this;
   }
 
-  /** Sends `text` on every open connection each `everyMs`. */
+  /** Sends `text` on every open connection each `everyMs`, each at a time of its own, as clients do. */
   drip(text: string, everyMs: number): this {
+    const STEPS = 50;
+    let step = 0;
     this.#timer = setInterval(() => {
-      for (const socket of this.#open) if (socket.writable) socket.write(text, 'latin1');
-    }, everyMs);
+      step = (step + 1) % STEPS;
+      let index = 0;
+      for (const socket of this.#open) {
+        if (index++ % STEPS === step && socket.writable) socket.write(text, 'latin1');
+      }
+    }, everyMs / STEPS);
     this.#timer.unref();
     return this;
   }
