@@ -12,11 +12,11 @@ import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { startKafka } from '../demo/kafka-broker.ts';
 import { silentLog } from '../runtime/log.ts';
 import { createStoreClient } from '../store/client.ts';
 import { createEmbeddedStore } from '../store/embedded/supervisor.ts';
+import { benchOptions } from './lib/options.ts';
 
 const HELP = `
 Usage: node bench/sizing.ts [--rate N] [--seconds N] [--save]
@@ -83,18 +83,11 @@ async function readTables(folder: string): Promise<TableSize[]> {
   }
 }
 
-const { values } = parseArgs({
-  options: {
-    rate: { type: 'string', default: '200' },
-    seconds: { type: 'string', default: '30' },
-    save: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-  },
+const values = benchOptions(HELP, {
+  rate: { type: 'string', default: '200' },
+  seconds: { type: 'string', default: '30' },
+  save: { type: 'boolean', default: false },
 });
-if (values.help) {
-  process.stdout.write(HELP);
-  process.exit(0);
-}
 const folder = mkdtempSync(join(tmpdir(), 'azimuth-sizing-'));
 const kafka = await startKafka({ dir: join(folder, 'kafka') });
 try {
