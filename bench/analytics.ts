@@ -14,7 +14,6 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { bars } from './lib/bars.ts';
 import {
   measureAttribution,
@@ -23,6 +22,7 @@ import {
   measureRollup,
 } from './lib/analytics-lab.ts';
 import { startHistory } from './lib/history.ts';
+import { benchOptions } from './lib/options.ts';
 import { benchFile } from './lib/processes.ts';
 import { columns } from './lib/table.ts';
 
@@ -37,19 +37,16 @@ Needs about 80 bytes of disk a row below the folder for temporary files.
 Example: npm run bench:analytics -- --rows 1000000 --json
 `;
 
-const { values: options } = parseArgs({
-  options: {
-    rows: { type: 'string', default: '100000000' },
-    'only-largest': { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-    save: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-  },
+const options = benchOptions(HELP, {
+  rows: { type: 'string', default: '100000000' },
+  'only-largest': { type: 'boolean', default: false },
+  json: { type: 'boolean', default: false },
+  save: { type: 'boolean', default: false },
 });
 const largest = Number(options.rows);
-if (options.help || !Number.isInteger(largest) || largest < 100_000) {
-  process.stdout.write(HELP);
-  process.exit(options.help ? 0 : 64);
+if (!Number.isInteger(largest) || largest < 100_000) {
+  process.stderr.write(`--rows takes a whole number from 100000 on, not "${options.rows}"\n`);
+  process.exit(64);
 }
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 

@@ -13,12 +13,12 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { runRollup } from '../analytics/jobs/rollup.ts';
 import { kafkaMissing } from '../demo/kafka-broker.ts';
 import { silentLog } from '../runtime/log.ts';
 import { databaseOf, startAzimuth, startOtelcol, type OtelcolSetUp } from './lib/collectors.ts';
 import { runKills, type Contestant } from './lib/kills.ts';
+import { benchOptions } from './lib/options.ts';
 import { buildOtelcol, OTELCOL_VERSION } from './lib/otelcol.ts';
 import {
   fillTopic,
@@ -46,20 +46,13 @@ Needs java (and, once, mvn) for Kafka; Go, once, for the stock Collector.
 Example: npm run bench:collector -- --quick --only speed --json
 `;
 
-const { values: options } = parseArgs({
-  options: {
-    spans: { type: 'string' },
-    rounds: { type: 'string', default: '1' },
-    quick: { type: 'boolean', default: false },
-    only: { type: 'string', default: 'speed,memory,kills' },
-    json: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-  },
+const options = benchOptions(HELP, {
+  spans: { type: 'string' },
+  rounds: { type: 'string', default: '1' },
+  quick: { type: 'boolean', default: false },
+  only: { type: 'string', default: 'speed,memory,kills' },
+  json: { type: 'boolean', default: false },
 });
-if (options.help) {
-  process.stdout.write(HELP);
-  process.exit(0);
-}
 const spans = Number(options.spans ?? (options.quick ? 200_000 : 2_000_000));
 const rounds = Number(options.rounds);
 const parts = options.only.split(',');

@@ -16,9 +16,9 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { BENCH_FUNCTIONS } from './lib/function-peers.ts';
 import { BROWSER_HEADERS, openRate, type Headers } from './lib/load.ts';
+import { benchOptions } from './lib/options.ts';
 import { performing } from './lib/our-proxies.ts';
 import { allPeers, nginxConfig } from './lib/peers.ts';
 import {
@@ -72,22 +72,15 @@ Examples:
   npm run bench:proxy -- --with tls,jwt,ratelimit --skip rate,slow,away
 `;
 
-const { values: options } = parseArgs({
-  options: {
-    quick: { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-    only: { type: 'string' },
-    with: { type: 'string' },
-    rounds: { type: 'string' },
-    skip: { type: 'string', default: '' },
-    save: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-  },
+const options = benchOptions(HELP, {
+  quick: { type: 'boolean', default: false },
+  json: { type: 'boolean', default: false },
+  only: { type: 'string' },
+  with: { type: 'string' },
+  rounds: { type: 'string' },
+  skip: { type: 'string', default: '' },
+  save: { type: 'boolean', default: false },
 });
-if (options.help) {
-  process.stdout.write(HELP);
-  process.exit(0);
-}
 
 const CONNECTIONS = 64;
 const RATE_PER_S = 3_000;

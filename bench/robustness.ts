@@ -10,10 +10,10 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { cpus, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { AttackedUpstream, Attackers, head } from '../test/helpers/attacks.ts';
 import { ChildProxy } from '../test/helpers/child-proxy.ts';
 import { uploadThrough } from '../test/helpers/large-bodies.ts';
+import { benchOptions } from './lib/options.ts';
 
 const HELP = `Usage: npm run bench:robustness -- [--seconds N] [--rate N] [--idle N]
 
@@ -24,23 +24,16 @@ const HELP = `Usage: npm run bench:robustness -- [--seconds N] [--rate N] [--idl
 Example: npm run bench:robustness -- --seconds 2
 `;
 
-const { values: options } = parseArgs({
-  options: {
-    seconds: { type: 'string', default: '6' },
-    rate: { type: 'string', default: '500' },
-    idle: { type: 'string', default: '8000' },
-    // Of the process that attacks: which attack, and where.
-    attack: { type: 'string' },
-    port: { type: 'string' },
-    // Of the upstream's process.
-    upstream: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-  },
+const options = benchOptions(HELP, {
+  seconds: { type: 'string', default: '6' },
+  rate: { type: 'string', default: '500' },
+  idle: { type: 'string', default: '8000' },
+  // Of the process that attacks: which attack, and where.
+  attack: { type: 'string' },
+  port: { type: 'string' },
+  // Of the upstream's process.
+  upstream: { type: 'boolean', default: false },
 });
-if (options.help) {
-  process.stdout.write(HELP);
-  process.exit(0);
-}
 const seconds = Number(options.seconds);
 const rate = Number(options.rate);
 const idle = Number(options.idle);

@@ -5,8 +5,6 @@
  *
  * Runs the demo's shop as a user would, so bytes are those of real hops in batches of the rate that
  * was asked for. CPU is measured elsewhere (bench/proxy.ts, bench/collector.ts): not beside all else.
- *
- *   node bench/sizing.ts [--rate 200] [--seconds 30] [--save]
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -14,11 +12,22 @@ import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { startKafka } from '../demo/kafka-broker.ts';
 import { silentLog } from '../runtime/log.ts';
 import { createStoreClient } from '../store/client.ts';
 import { createEmbeddedStore } from '../store/embedded/supervisor.ts';
+import { benchOptions } from './lib/options.ts';
+
+const HELP = `
+Usage: node bench/sizing.ts [--rate N] [--seconds N] [--save]
+
+  --rate N      requests a second of the demo's shop (default 200)
+  --seconds N   how long (default 30)
+  --save        write bench/results/sizing.md
+
+Needs java (and, once, mvn) for Kafka.
+Example: node bench/sizing.ts --rate 100 --seconds 10
+`.trimStart();
 
 const DEMO = fileURLToPath(new URL('../demo/run.ts', import.meta.url));
 const RESULT = fileURLToPath(new URL('./results/sizing.md', import.meta.url));
@@ -74,12 +83,10 @@ async function readTables(folder: string): Promise<TableSize[]> {
   }
 }
 
-const { values } = parseArgs({
-  options: {
-    rate: { type: 'string', default: '200' },
-    seconds: { type: 'string', default: '30' },
-    save: { type: 'boolean', default: false },
-  },
+const values = benchOptions(HELP, {
+  rate: { type: 'string', default: '200' },
+  seconds: { type: 'string', default: '30' },
+  save: { type: 'boolean', default: false },
 });
 const folder = mkdtempSync(join(tmpdir(), 'azimuth-sizing-'));
 const kafka = await startKafka({ dir: join(folder, 'kafka') });

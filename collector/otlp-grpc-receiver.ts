@@ -23,10 +23,8 @@ import {
 import type { AddressInfo } from 'node:net';
 import { messageOf } from '../runtime/errors.ts';
 import { listen } from '../runtime/http-app.ts';
-import type { Part } from '../runtime/lifecycle.ts';
-import type { Log } from '../runtime/log.ts';
 import type { Signal } from '../transport/exporter.ts';
-import { inflate } from './inflate.ts';
+import { BodyIntake } from './otlp-body.ts';
 import { encodeRetryStatus, encodeSuccess } from './otlp-http-answers.ts';
 import {
   deliver,
@@ -34,41 +32,15 @@ import {
   Refusal,
   serverTlsOptions,
   tokenCheck,
-  tooManyBodies,
-  type ServerTlsPaths,
+  type OtlpReceiver,
+  type OtlpReceiverSettings,
 } from './otlp-request.ts';
-import type { Pipeline } from './pipeline.ts';
 
-export interface OtlpGrpcReceiverSettings {
-  readonly host: string;
-  /** 0 asks for a free port; `port()` tells which. */
-  readonly port: number;
-  /** TLS only, when given; else HTTP/2 without TLS. */
-  readonly tls?: ServerTlsPaths | undefined;
-  /** Every call needs this bearer token, when given. */
-  readonly token?: string | undefined;
-  readonly pipeline: Pick<Pipeline, 'accept'>;
-  readonly log: Log;
-  /** Largest message as sent. Default 16 MiB. */
-  readonly bodyBytesMax?: number;
-  /** Largest message after inflating. Default 64 MiB. */
-  readonly inflatedBytesMax?: number;
-  /** Messages being received at once, in bytes; above it: UNAVAILABLE. Default 64 MiB. */
-  readonly receivingBytesMax?: number;
-  /** Time for a whole message. Default 30,000. */
-  readonly requestTimeoutMs?: number;
+export interface OtlpGrpcReceiverSettings extends OtlpReceiverSettings {
   /** A connection without any traffic is closed after it. Default 300,000. */
   readonly idleTimeoutMs?: number;
 }
 
-export interface OtlpGrpcReceiver extends Part {
-  start(): Promise<void>;
-  /** Takes no new call; those in hand are answered. */
-  stop(): Promise<void>;
-  port(): number;
-}
-
-const MIB = 1024 * 1024;
 const CONNECTIONS_MAX = 1024;
 /** Of one connection, at once: an exporter has a few, and each may hold a body. */
 const STREAMS_MAX = 128;
@@ -100,26 +72,21 @@ const GRPC_CODES: Readonly<Record<number, number>> = {
 const INTERNAL = 13;
 
 /** @throws AzimuthError AZ_CONFIG_INVALID when a file of `tls` cannot be read. */
-export function createOtlpGrpcReceiver(settings: OtlpGrpcReceiverSettings): OtlpGrpcReceiver {
+export function createOtlpGrpcReceiver(settings: OtlpGrpcReceiverSettings): OtlpReceiver {
   return new GrpcReceiver(settings);
 }
 
-class GrpcReceiver implements OtlpGrpcReceiver {
+class GrpcReceiver implements OtlpReceiver {
   readonly name = 'otlp_grpc receiver';
   readonly #settings: OtlpGrpcReceiverSettings;
-  readonly #bodyBytesMax: number;
-  readonly #inflatedBytesMax: number;
-  readonly #receivingBytesMax: number;
+  readonly #intake: BodyIntake;
   readonly #server: Http2Server;
   readonly #sessions = new Set<ServerHttp2Session>();
   readonly #checkToken: (authorization: string | undefined) => void;
-  #receivingBytes = 0;
 
   constructor(settings: OtlpGrpcReceiverSettings) {
     this.#settings = settings;
-    this.#bodyBytesMax = settings.bodyBytesMax ?? 16 * MIB;
-    this.#inflatedBytesMax = settings.inflatedBytesMax ?? 64 * MIB;
-    this.#receivingBytesMax = settings.receivingBytesMax ?? 64 * MIB;
+    this.#intake = new BodyIntake('message', settings);
     this.#checkToken = tokenCheck(settings.token);
     const options = {
       // Node ends a connection by itself at floods of resets, pings, settings and bad frames.
@@ -179,7 +146,10 @@ class GrpcReceiver implements OtlpGrpcReceiver {
         return;
       }
       const signal = this.#checkHead(headers);
-      const received = await this.#receive(stream);
+      const received = await this.#intake.receive(stream, {
+        framingBytes: PREFIX_BYTES,
+        timeoutMs: this.#settings.requestTimeoutMs ?? 30_000,
+      });
       const body = await this.#messageOf(received, grpcEncoding(headers));
       const { pipeline } = this.#settings;
       const done = await deliver(pipeline, 'otlp_grpc', signal, 'protobuf', body);
@@ -200,43 +170,13 @@ class GrpcReceiver implements OtlpGrpcReceiver {
     return signal;
   }
 
-  async #receive(stream: ServerHttp2Stream): Promise<Buffer> {
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    let late: NodeJS.Timeout | undefined;
-    try {
-      await new Promise<void>((resolve, reject) => {
-        late = setTimeout(() => {
-          reject(new Refusal(408, 'the message did not arrive in time'));
-        }, this.#settings.requestTimeoutMs ?? 30_000);
-        stream.on('data', (chunk: Buffer) => {
-          bytes += chunk.length;
-          this.#receivingBytes += chunk.length;
-          if (bytes > this.#bodyBytesMax + PREFIX_BYTES) reject(this.#tooLarge());
-          else if (this.#receivingBytes > this.#receivingBytesMax) reject(tooManyBodies());
-          else {
-            chunks.push(chunk);
-            return;
-          }
-          stream.removeAllListeners('data');
-        });
-        stream.on('end', () => resolve());
-        stream.on('close', () => reject(new Refusal(400, 'the call was reset')));
-      });
-      return Buffer.concat(chunks, bytes);
-    } finally {
-      clearTimeout(late);
-      this.#receivingBytes -= bytes;
-    }
-  }
-
   /** The one message of a unary call, inflated. */
   async #messageOf(received: Buffer, encoding: string): Promise<Buffer> {
     if (received.length < PREFIX_BYTES) throw new Refusal(400, 'the message is cut short');
     const isCompressed = received[0]!;
     if (isCompressed > 1) throw new Refusal(400, 'the compressed flag is neither 0 nor 1');
     const length = received.readUInt32BE(1);
-    if (length > this.#bodyBytesMax) throw this.#tooLarge();
+    if (length > this.#intake.bodyBytesMax) throw this.#intake.tooLarge();
     if (received.length !== PREFIX_BYTES + length) {
       throw new Refusal(400, `not one message of ${length} bytes, as its prefix says`);
     }
@@ -244,16 +184,7 @@ class GrpcReceiver implements OtlpGrpcReceiver {
     if (isCompressed === 1 && encoding === 'identity') {
       throw new Refusal(400, 'a compressed message without grpc-encoding');
     }
-    const result = await inflate(
-      message,
-      isCompressed === 1 ? encoding : 'identity',
-      this.#inflatedBytesMax,
-    );
-    if (result.kind === 'body') return result.body;
-    if (result.kind === 'malformed') {
-      throw new Refusal(400, `the message is not valid ${encoding}: ${result.detail}`);
-    }
-    throw new Refusal(413, `the message inflates to more than ${this.#inflatedBytesMax} bytes`);
+    return this.#intake.inflated(message, isCompressed === 1 ? encoding : 'identity');
   }
 
   #succeed(stream: ServerHttp2Stream, body: Buffer): void {
@@ -299,10 +230,6 @@ class GrpcReceiver implements OtlpGrpcReceiver {
     );
     // The rest of a message that is refused is not wanted; the answer stands all the same.
     stream.close(constants.NGHTTP2_NO_ERROR);
-  }
-
-  #tooLarge(): Refusal {
-    return new Refusal(413, `the message has more than ${this.#bodyBytesMax} bytes`);
   }
 }
 

@@ -15,10 +15,9 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { messageOf } from '../runtime/errors.ts';
 import { listen } from '../runtime/http-app.ts';
-import type { Part } from '../runtime/lifecycle.ts';
-import type { Log } from '../runtime/log.ts';
 import type { Signal } from '../transport/exporter.ts';
-import { inflate, isKnownEncoding } from './inflate.ts';
+import { isKnownEncoding } from './inflate.ts';
+import { BodyIntake } from './otlp-body.ts';
 import { encodeStatus, encodeSuccess, type BodyEncoding } from './otlp-http-answers.ts';
 import {
   deliver,
@@ -26,30 +25,13 @@ import {
   Refusal,
   serverTlsOptions,
   tokenCheck,
-  tooManyBodies,
-  type ServerTlsPaths,
+  type OtlpReceiver,
+  type OtlpReceiverSettings,
 } from './otlp-request.ts';
-import type { Pipeline } from './pipeline.ts';
 
-export interface OtlpHttpReceiverSettings {
-  readonly host: string;
-  /** 0 asks for a free port; `port()` tells which. */
-  readonly port: number;
-  /** TLS only, when given. */
-  readonly tls?: ServerTlsPaths | undefined;
-  /** Every request needs this bearer token, when given. */
-  readonly token?: string | undefined;
-  readonly pipeline: Pick<Pipeline, 'accept'>;
-  readonly log: Log;
-  /** Largest body as sent. Default 16 MiB. */
-  readonly bodyBytesMax?: number;
-  /** Largest protobuf body after inflating. Default 64 MiB; JSON: `bodyBytesMax`. */
-  readonly inflatedBytesMax?: number;
-  /** Bodies being received at once, in bytes; above it the receiver answers 429. Default 64 MiB. */
-  readonly receivingBytesMax?: number;
-  /** Time for a request's head, and for all of it. Defaults 10,000 and 30,000. */
+export interface OtlpHttpReceiverSettings extends OtlpReceiverSettings {
+  /** Time for a request's head. Default 10,000. */
   readonly headTimeoutMs?: number;
-  readonly requestTimeoutMs?: number;
   /**
    * How long the rest of a refused body is read away, so that the sender sees the answer and no
    * reset. Default 2,000.
@@ -57,14 +39,6 @@ export interface OtlpHttpReceiverSettings {
   readonly lingerMs?: number;
 }
 
-export interface OtlpHttpReceiver extends Part {
-  start(): Promise<void>;
-  /** Takes no new request; those in hand are answered. */
-  stop(): Promise<void>;
-  port(): number;
-}
-
-const MIB = 1024 * 1024;
 const CONNECTIONS_MAX = 1024;
 const LINGER_MS = 2_000;
 /** Requests in hand at `stop` are answered within this, then cut. */
@@ -80,25 +54,20 @@ const ENCODINGS: ReadonlyMap<string, BodyEncoding> = new Map([
 ]);
 
 /** @throws AzimuthError AZ_CONFIG_INVALID when a file of `tls` cannot be read. */
-export function createOtlpHttpReceiver(settings: OtlpHttpReceiverSettings): OtlpHttpReceiver {
+export function createOtlpHttpReceiver(settings: OtlpHttpReceiverSettings): OtlpReceiver {
   return new HttpReceiver(settings);
 }
 
-class HttpReceiver implements OtlpHttpReceiver {
+class HttpReceiver implements OtlpReceiver {
   readonly name = 'otlp_http receiver';
   readonly #settings: OtlpHttpReceiverSettings;
-  readonly #bodyBytesMax: number;
-  readonly #inflatedBytesMax: number;
-  readonly #receivingBytesMax: number;
+  readonly #intake: BodyIntake;
   readonly #server: Server;
   readonly #checkToken: (authorization: string | undefined) => void;
-  #receivingBytes = 0;
 
   constructor(settings: OtlpHttpReceiverSettings) {
     this.#settings = settings;
-    this.#bodyBytesMax = settings.bodyBytesMax ?? 16 * MIB;
-    this.#inflatedBytesMax = settings.inflatedBytesMax ?? 64 * MIB;
-    this.#receivingBytesMax = settings.receivingBytesMax ?? 64 * MIB;
+    this.#intake = new BodyIntake('body', settings);
     const headTimeoutMs = settings.headTimeoutMs ?? 10_000;
     this.#checkToken = tokenCheck(settings.token);
     const options = {
@@ -163,8 +132,13 @@ class HttpReceiver implements OtlpHttpReceiver {
     try {
       const signal = this.#checkHead(req);
       if (expectsContinue) res.writeContinue();
-      const received = await this.#receive(req);
-      const body = await this.#inflated(received, req, encoding);
+      const received = await this.#intake.receive(req);
+      const body = await this.#intake.inflated(
+        received,
+        contentEncoding(req),
+        // Parsed JSON takes some twenty times its length, so it gets no more room than it was sent in.
+        encoding === 'json' ? this.#intake.bodyBytesMax : this.#intake.inflatedBytesMax,
+      );
       await this.#deliver(signal, encoding, body, res);
     } catch (error) {
       this.#refuse(req, res, encoding, error);
@@ -188,47 +162,9 @@ class HttpReceiver implements OtlpHttpReceiver {
     if (!isKnownEncoding(contentEncoding(req))) {
       throw new Refusal(415, 'Content-Encoding must be identity, gzip, deflate or zstd');
     }
-    if (Number(req.headers['content-length'] ?? 0) > this.#bodyBytesMax) throw this.#tooLarge();
+    if (Number(req.headers['content-length'] ?? 0) > this.#intake.bodyBytesMax)
+      throw this.#intake.tooLarge();
     return signal;
-  }
-
-  async #receive(req: IncomingMessage): Promise<Buffer> {
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    try {
-      // for await would destroy the socket on a refusal, and the sender would never see the answer.
-      await new Promise<void>((resolve, reject) => {
-        req.on('data', (chunk: Buffer) => {
-          bytes += chunk.length;
-          this.#receivingBytes += chunk.length;
-          if (bytes > this.#bodyBytesMax) reject(this.#tooLarge());
-          else if (this.#receivingBytes > this.#receivingBytesMax) reject(tooManyBodies());
-          else {
-            chunks.push(chunk);
-            return;
-          }
-          req.removeAllListeners('data');
-        });
-        req.on('end', () => resolve());
-        req.on('close', () => reject(new Refusal(400, 'the body is cut off')));
-      });
-      return Buffer.concat(chunks, bytes);
-    } finally {
-      this.#receivingBytes -= bytes;
-    }
-  }
-
-  async #inflated(received: Buffer, req: IncomingMessage, encoding: BodyEncoding): Promise<Buffer> {
-    // Parsed JSON takes some twenty times its length, so it gets no more room than it was sent in.
-    const bytesMax = encoding === 'json' ? this.#bodyBytesMax : this.#inflatedBytesMax;
-    const result = await inflate(received, contentEncoding(req), bytesMax);
-    if (result.kind === 'too_large') {
-      throw new Refusal(413, `the body inflates to more than ${bytesMax} bytes`);
-    }
-    if (result.kind === 'malformed') {
-      throw new Refusal(400, `the body is not valid ${contentEncoding(req)}: ${result.detail}`);
-    }
-    return result.body;
   }
 
   async #deliver(
@@ -275,10 +211,6 @@ class HttpReceiver implements OtlpHttpReceiver {
     req.on('end', end);
     req.on('close', end);
     req.resume();
-  }
-
-  #tooLarge(): Refusal {
-    return new Refusal(413, `the body has more than ${this.#bodyBytesMax} bytes`);
   }
 }
 

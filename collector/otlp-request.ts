@@ -1,10 +1,13 @@
 /**
  * What both OTLP receivers (HTTP and gRPC) decide alike, so that a sender meets the same rules
- * whichever it speaks: who may send (TLS, client certificate, bearer token), what becomes of a body,
- * and how a failure is judged. Statuses are HTTP's; the gRPC receiver translates them.
+ * whichever it speaks: what may be set, who may send (TLS, client certificate, bearer token), what
+ * becomes of a body that is in, and how a failure is judged. How bodies come in: otlp-body.ts.
+ * Statuses are HTTP's; the gRPC receiver translates them.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { AzimuthError } from '../runtime/errors.ts';
+import type { Part } from '../runtime/lifecycle.ts';
+import type { Log } from '../runtime/log.ts';
 import { readTlsFiles } from '../runtime/tls-files.ts';
 import type { Signal } from '../transport/exporter.ts';
 import type { BodyEncoding } from './otlp-http-answers.ts';
@@ -15,6 +18,36 @@ export interface ServerTlsPaths {
   readonly cert: string;
   readonly key: string;
   readonly client_ca?: string | undefined;
+}
+
+export interface BodyLimits {
+  /** Largest body as sent. Default 16 MiB. */
+  readonly bodyBytesMax?: number;
+  /** Largest body after inflating. Default 64 MiB. */
+  readonly inflatedBytesMax?: number;
+  /** Bodies being received at once, in bytes. Default 64 MiB. */
+  readonly receivingBytesMax?: number;
+}
+
+export interface OtlpReceiverSettings extends BodyLimits {
+  readonly host: string;
+  /** 0 asks for a free port; `port()` tells which. */
+  readonly port: number;
+  /** TLS only, when given. */
+  readonly tls?: ServerTlsPaths | undefined;
+  /** Every request needs this bearer token, when given. */
+  readonly token?: string | undefined;
+  readonly pipeline: Pick<Pipeline, 'accept'>;
+  readonly log: Log;
+  /** Time for all of a request. Default 30,000. */
+  readonly requestTimeoutMs?: number;
+}
+
+export interface OtlpReceiver extends Part {
+  start(): Promise<void>;
+  /** Takes no new request; those in hand are answered. */
+  stop(): Promise<void>;
+  port(): number;
 }
 
 /** An answer other than success. */
@@ -103,6 +136,3 @@ export function judgeFailure(error: unknown): {
     retryAfterS: error.retryable ? (error.retryAfterS ?? RETRY_AFTER_S) : undefined,
   };
 }
-
-/** Too many bodies are on their way in. */
-export const tooManyBodies = (): Refusal => new Refusal(429, 'too many bodies are being received');

@@ -12,8 +12,9 @@ import { readKafkaAccess } from '../transport/kafka/kafka-access.ts';
 import { createKafkaReceiver } from './kafka-receiver.ts';
 import { METRICS_CONTENT_TYPE } from '../runtime/metrics-text.ts';
 import { collectorMetrics } from './metrics.ts';
-import { createOtlpGrpcReceiver, type OtlpGrpcReceiver } from './otlp-grpc-receiver.ts';
-import { createOtlpHttpReceiver, type OtlpHttpReceiver } from './otlp-http-receiver.ts';
+import { createOtlpGrpcReceiver } from './otlp-grpc-receiver.ts';
+import { createOtlpHttpReceiver } from './otlp-http-receiver.ts';
+import type { OtlpReceiver } from './otlp-request.ts';
 import { createPipeline, type Pipeline } from './pipeline.ts';
 
 /** A full batch: the engine's cost per row is near its least. */
@@ -29,8 +30,8 @@ const PING_INTERVAL_MS = 2_000;
 export interface CollectorProcess {
   readonly lifecycle: Lifecycle;
   readonly pipeline: Pipeline;
-  readonly otlpHttp: OtlpHttpReceiver;
-  readonly otlpGrpc: OtlpGrpcReceiver;
+  readonly otlpHttp: OtlpReceiver;
+  readonly otlpGrpc: OtlpReceiver;
   adminPort(): number;
   /** Why this process should be started again; undefined while it is healthy. */
   unhealthy(): string | undefined;

@@ -1,33 +1,8 @@
 /**
  * The limits of a running process as the admin application shows them: what holds, how much of it
- * is used, and how often each was met. Also makes the load of the process, since that is where the
- * limits meet what the system allows.
+ * is used, and how often each was met.
  */
-import { openFilesMax } from '../runtime/open-files.ts';
-import type { Log } from '../runtime/log.ts';
-import { ProcessLoad } from './admission.ts';
 import type { ListenerContext, ProxyShared } from './listener-context.ts';
-import type { Limits } from './limits.ts';
-
-/** The load of a process with `listeners` listeners; says loudly when the system allows less. */
-export function createLoad(
-  limits: Limits,
-  listeners: number,
-  log: Log,
-  filesMax = openFilesMax(),
-): ProcessLoad {
-  const load = new ProcessLoad(limits, filesMax);
-  const wanted = limits.connectionsPerListener * listeners;
-  if (load.connectionsMax < wanted) {
-    log.warn('fewer client connections than configured: the limit of open files is too low', {
-      connections: load.connectionsMax,
-      configured: wanted,
-      open_files: filesMax,
-      advice: 'raise `ulimit -n` (systemd: LimitNOFILE), or lower limits.connections_per_listener',
-    });
-  }
-  return load;
-}
 
 /** As it crosses process borders. */
 export interface LimitsJson {

@@ -111,3 +111,6 @@ const RESERVED_FILES = 256;
  */
 export const connectionsWithin = (filesMax: number): number =>
   Math.max(1, Math.floor((filesMax - RESERVED_FILES) / 2));
+
+/** Open files that let a process hold so many client connections. */
+export const filesFor = (connections: number): number => connections * 2 + RESERVED_FILES;

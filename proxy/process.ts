@@ -17,6 +17,7 @@ import { createAdminApp } from './admin/admin-app.ts';
 import { ConfigStatus, type ReloadOutcome } from './config-status.ts';
 import { DataPlane, type DataPlaneSettings } from './data-plane.ts';
 import { Listening } from './listening.ts';
+import { warnOfOpenFiles } from './open-files-warning.ts';
 import { planReload } from './reload-plan.ts';
 import { snapshotTopics } from './snapshot-topics.ts';
 import { createLocalMembers } from './workers/snapshots.ts';
@@ -96,9 +97,10 @@ class ProxyProcess implements Proxy {
   }
 
   async start(): Promise<void> {
-    const { role, listeners } = this.#part;
+    const { role, listeners, limits } = this.#part;
     this.#plane.start();
     (await this.#listening.prepare(listeners)).commit();
+    warnOfOpenFiles(limits, listeners.length, this.#log);
     await this.#admin.start();
     this.#state = 'serving';
     this.#log.info('ready', { role, admin: this.#admin.port(), boot_id: this.bootId });

@@ -3,8 +3,12 @@
  * to the hard one when it starts, so what is found here is all there is without other rights.
  */
 
-/** The limit; Infinity where there is none or none is told. Takes some milliseconds: ask once. */
-export function openFilesMax(): number {
+let found: number | undefined;
+
+/** The limit; Infinity where there is none or none is told. Asks the system once. */
+export const openFilesMax = (): number => (found ??= find());
+
+function find(): number {
   const writer = process.report as
     (NodeJS.ProcessReport & { excludeNetwork?: boolean }) | undefined;
   if (writer === undefined) return Infinity;

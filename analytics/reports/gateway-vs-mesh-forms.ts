@@ -108,6 +108,9 @@ export function gatewayVsMeshText(report: GatewayVsMesh, settings: TextSettings)
   if (report.cpu.length > 0) {
     const [cpuHead, ...cpuRows] = renderTable(cpuColumns(report), width);
     out.push('', dim(cpuHead ?? ''), ...cpuRows);
+    if (report.cpu.some((line) => line.cpu_ms_per_1000_hops === null)) {
+      out.push(dim('-: no hops between two ledgers; a proxy sends one every 5 s'));
+    }
   }
   out.push('', ...accountedFor(report, width));
   out.push(

@@ -16,6 +16,7 @@ import type { Log } from '../../runtime/log.ts';
 import { createAdminApp } from '../admin/admin-app.ts';
 import { ConfigStatus, type ReloadOutcome } from '../config-status.ts';
 import { Listening } from '../listening.ts';
+import { warnOfOpenFiles } from '../open-files-warning.ts';
 import type { RunningProxy } from '../process.ts';
 import { planReload } from '../reload-plan.ts';
 import { Supervisor } from './supervisor.ts';
@@ -71,10 +72,11 @@ class Primary implements RunningProxy {
   }
 
   async start(): Promise<void> {
-    const { role, workers, listeners } = this.#part;
+    const { role, workers, listeners, limits } = this.#part;
     // Workers first: a listening socket promises that somebody answers.
     await this.#supervisor.start();
     (await this.#listening.prepare(listeners)).commit();
+    warnOfOpenFiles(limits, listeners.length, this.#log);
     await this.#admin.start();
     this.#state = 'serving';
     this.#log.info('ready', { role, admin: this.#admin.port(), workers });

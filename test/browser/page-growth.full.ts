@@ -19,7 +19,8 @@ import { directionOf, type EdgeClass } from '../../telemetry/edge-class.ts';
 import { insertLedger } from '../helpers/hop-rows.ts';
 import { seededRandom } from '../helpers/prng.ts';
 import { startTestStore } from '../helpers/store.ts';
-import { insertSpans, makeTrace } from '../helpers/trace-maker.ts';
+import { insertSpans } from '../helpers/made-rows.ts';
+import { makeTrace } from '../helpers/trace-maker.ts';
 
 const MINUTES = Number(process.env['AZIMUTH_PAGE_MINUTES'] ?? 10);
 const SNAPSHOTS = Math.round(MINUTES * 60);

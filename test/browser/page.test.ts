@@ -13,7 +13,8 @@ import type { HttpAppServer } from '../../runtime/http-app.ts';
 import { insertLedger } from '../helpers/hop-rows.ts';
 import { seededRandom } from '../helpers/prng.ts';
 import { startTestStore, type TestStore } from '../helpers/store.ts';
-import { insertSpans, makeTrace } from '../helpers/trace-maker.ts';
+import { insertSpans } from '../helpers/made-rows.ts';
+import { makeTrace } from '../helpers/trace-maker.ts';
 
 /** Where Debian and others put it; $CHROMIUM names another. */
 const CHROMIUM = [

@@ -59,8 +59,9 @@ describe('docker-compose.yml, as Compose loads it', function () {
     if (folder !== '') rmSync(folder, { recursive: true });
   });
 
-  const load = (file: string, ...profiles: readonly string[]) =>
-    spawnSync(loader, [file, ...profiles], { cwd: ROOT, encoding: 'utf8' });
+  const load = (file: string, ...profiles: readonly string[]) => loadIn(ROOT, file, ...profiles);
+  const loadIn = (cwd: string, file: string, ...profiles: readonly string[]) =>
+    spawnSync(loader, [file, ...profiles], { cwd, encoding: 'utf8' });
 
   for (const profiles of [['demo'], ['mesh'], ['scale'], ['demo', 'tools']]) {
     it(`is on the schema with profile ${profiles.join(' and ')}, and leaves no variable unset`, () => {
@@ -73,6 +74,25 @@ describe('docker-compose.yml, as Compose loads it', function () {
       assert.deepEqual(Object.keys(project.services).sort(), expected.map(([name]) => name).sort());
     });
   }
+
+  it('is on the schema with services of one’s own around it, as deploy/example has them', () => {
+    const example = `${ROOT}deploy/example`;
+    const before = loadIn(example, 'compose.before.yaml');
+    assert.deepEqual([before.status, before.stderr], [0, '']);
+    // Where include finds env_file: the folder of the file that is given, as the document says.
+    const { status, stdout, stderr } = loadIn(example, 'compose.yaml', 'mesh');
+    assert.equal(status, 0, stderr);
+    assert.equal(stderr, '', 'the loader warns of nothing');
+    const project = JSON.parse(stdout) as {
+      services: Record<string, { network_mode?: string }>;
+      configs: { mesh: { file: string } };
+    };
+    const own = ['stock', 'stock-sidecar', 'web', 'web-sidecar'];
+    const mesh = servicesOf(compose, 'mesh').map(([name]) => name);
+    assert.deepEqual(Object.keys(project.services).sort(), [...mesh, ...own].sort());
+    assert.equal(project.configs.mesh.file, `${example}/mesh.yaml`);
+    assert.equal(project.services['web']!.network_mode, 'service:web-sidecar');
+  });
 
   it('would be refused with a key that Compose does not know, a service that is not there, or a loop', () => {
     const text = readFileSync(`${ROOT}docker-compose.yml`, 'utf8');

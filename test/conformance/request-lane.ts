@@ -8,7 +8,8 @@
 import { once } from 'node:events';
 import type http from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { ProxyLab, type LabSettings, type RawPeer } from '../helpers/proxy-lab.ts';
+import { ProxyLab, type LabSettings } from '../helpers/proxy-lab.ts';
+import type { RawPeer } from '../helpers/raw-peer.ts';
 import type { RequestCase } from './corpus/requests.ts';
 import type { ReadRequest } from './oracles/messages.ts';
 import { strictServer } from './oracles/node-oracle.ts';

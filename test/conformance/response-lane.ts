@@ -5,7 +5,7 @@
  */
 import { once } from 'node:events';
 import net, { type AddressInfo, type Socket } from 'node:net';
-import type { RawPeer } from '../helpers/proxy-lab.ts';
+import type { RawPeer } from '../helpers/raw-peer.ts';
 import { ProxyLab, type LabSettings } from '../helpers/proxy-lab.ts';
 import type { ResponseCase } from './corpus/responses.ts';
 

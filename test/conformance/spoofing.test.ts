@@ -4,7 +4,8 @@
  * request; it must be recorded as one from outside, and nothing of what it claimed may go upstream.
  */
 import assert from 'node:assert/strict';
-import { OK, ProxyLab, type RawPeer, type RecordedHop } from '../helpers/proxy-lab.ts';
+import { OK, ProxyLab, type RecordedHop } from '../helpers/proxy-lab.ts';
+import type { RawPeer } from '../helpers/raw-peer.ts';
 
 /** Stands in each forged value and nowhere else; hexadecimal, so that it can be a trace id. */
 const FORGED = 'f0f0fac4';

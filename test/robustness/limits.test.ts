@@ -9,11 +9,11 @@ import {
   OK,
   type LabSettings,
   type ProxyLab,
-  type RawPeer,
   type RecordedHop,
   type Script,
   withLab,
 } from '../helpers/proxy-lab.ts';
+import type { RawPeer } from '../helpers/raw-peer.ts';
 
 const silent: Script = () => undefined;
 const post = (...lines: string[]): string => get('/', ...lines).replace('GET', 'POST');

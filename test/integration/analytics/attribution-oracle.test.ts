@@ -9,7 +9,8 @@ import { silentLog } from '../../../runtime/log.ts';
 import { attributeBySql, publishedAttribution } from '../../helpers/attribution-oracle.ts';
 import { seededRandom } from '../../helpers/prng.ts';
 import { startTestStore, type TestStore } from '../../helpers/store.ts';
-import { insertSpans, makeTrace, type MadeSpan, type Topology } from '../../helpers/trace-maker.ts';
+import { insertSpans } from '../../helpers/made-rows.ts';
+import { makeTrace, type MadeSpan, type Topology } from '../../helpers/trace-maker.ts';
 
 const SEED = 20_261_125;
 const T0 = minuteOf(Date.now()) - 60 * MINUTE_MS;

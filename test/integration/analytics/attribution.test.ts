@@ -8,7 +8,8 @@ import { MINUTE_MS, minuteOf } from '../../../analytics/window.ts';
 import { silentLog } from '../../../runtime/log.ts';
 import { seededRandom } from '../../helpers/prng.ts';
 import { startTestStore, type TestStore } from '../../helpers/store.ts';
-import { insertSpans, makeTrace, type MadeTrace } from '../../helpers/trace-maker.ts';
+import { insertSpans } from '../../helpers/made-rows.ts';
+import { makeTrace, type MadeTrace } from '../../helpers/trace-maker.ts';
 
 const SEED = 11;
 const T0 = minuteOf(Date.now()) - 60 * MINUTE_MS;

@@ -10,7 +10,8 @@ import type { StoreClient } from '../../../store/client.ts';
 import { attributeBySql, publishedAttribution } from '../../helpers/attribution-oracle.ts';
 import { seededRandom } from '../../helpers/prng.ts';
 import { startTestStore, type TestStore } from '../../helpers/store.ts';
-import { insertSpans, makeTrace, type MadeSpan } from '../../helpers/trace-maker.ts';
+import { insertSpans } from '../../helpers/made-rows.ts';
+import { makeTrace, type MadeSpan } from '../../helpers/trace-maker.ts';
 
 const SEED = 23;
 const MINUTES = 90;

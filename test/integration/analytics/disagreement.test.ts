@@ -15,7 +15,8 @@ import { directionOf, PERSPECTIVES } from '../../../telemetry/edge-class.ts';
 import { insertHops, insertLedger } from '../../helpers/hop-rows.ts';
 import { seededRandom } from '../../helpers/prng.ts';
 import { startTestStore, type TestStore } from '../../helpers/store.ts';
-import { insertSpans, makeTrace, type MadeSpan } from '../../helpers/trace-maker.ts';
+import { insertSpans } from '../../helpers/made-rows.ts';
+import { makeTrace, type MadeSpan } from '../../helpers/trace-maker.ts';
 
 const SEED = 17;
 const T0 = minuteOf(Date.now()) - 6 * 60 * MINUTE_MS;

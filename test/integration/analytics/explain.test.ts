@@ -10,7 +10,8 @@ import { MINUTE_MS, minuteOf } from '../../../analytics/window.ts';
 import { insertHops } from '../../helpers/hop-rows.ts';
 import { seededRandom } from '../../helpers/prng.ts';
 import { startTestStore, type TestStore } from '../../helpers/store.ts';
-import { insertSpans, makeTrace } from '../../helpers/trace-maker.ts';
+import { insertSpans } from '../../helpers/made-rows.ts';
+import { makeTrace } from '../../helpers/trace-maker.ts';
 
 const T0 = minuteOf(Date.now()) - 10 * MINUTE_MS;
 

@@ -51,6 +51,17 @@ describe('gateway-vs-mesh on a store', function () {
     assert.ok(Math.abs((gateway.cpu_ms_per_1000_hops ?? 0) - 50) < 1e-9);
   });
 
+  it('tells the CPU also of a window too short for two ledgers, from the first one after it', async () => {
+    const perHop = async (fromMs: number, toMs: number): Promise<number | null | undefined> => {
+      const { cpu } = await readGatewayVsMesh(test.client, { fromMs, toMs }, 'split', NOW);
+      return cpu[0]?.cpu_ms_per_1000_hops;
+    };
+    // With one ledger inside, the first one of its process; with none; and with none yet.
+    assert.ok(Math.abs(((await perHop(T0 - 2_000, T0 + 3_000)) ?? 0) - 50) < 1e-9);
+    assert.ok(Math.abs(((await perHop(T0 + 21_000, T0 + 24_000)) ?? 0) - 50) < 1e-9);
+    assert.equal(await perHop(T0 - 8_000, T0 - 1_000), undefined);
+  });
+
   it('says the same when its minutes are published, and calls them final', async () => {
     const raw = await read('split');
     assert.equal(raw.provisional, true);

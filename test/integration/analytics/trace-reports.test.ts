@@ -9,7 +9,8 @@ import { insertHops, type TestHop } from '../../helpers/hop-rows.ts';
 import { seededRandom } from '../../helpers/prng.ts';
 import { runShop } from '../../helpers/shop-run.ts';
 import { startTestStore, type TestStore } from '../../helpers/store.ts';
-import { insertSpans, makeTrace } from '../../helpers/trace-maker.ts';
+import { insertSpans } from '../../helpers/made-rows.ts';
+import { makeTrace } from '../../helpers/trace-maker.ts';
 
 const T0 = minuteOf(Date.now()) - 20 * MINUTE_MS;
 

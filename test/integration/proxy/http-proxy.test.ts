@@ -14,7 +14,7 @@ import { RESPONSE_FLAGS } from '../../../telemetry/hop-record.ts';
 import { decodeHop, type PackedHop } from '../../../telemetry/packed-hop.ts';
 import type { Span } from '../../../telemetry/otlp-objects.ts';
 import { OtlpSink } from '../../helpers/otlp-sink.ts';
-import { RawPeer } from '../../helpers/proxy-lab.ts';
+import { RawPeer } from '../../helpers/raw-peer.ts';
 
 const portOf = (server: net.Server): number => (server.address() as net.AddressInfo).port;
 

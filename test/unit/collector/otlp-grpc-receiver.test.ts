@@ -10,9 +10,9 @@ import { connect as connectTcp } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import {
   createOtlpGrpcReceiver,
-  type OtlpGrpcReceiver,
   type OtlpGrpcReceiverSettings,
 } from '../../../collector/otlp-grpc-receiver.ts';
+import type { OtlpReceiver } from '../../../collector/otlp-request.ts';
 import { createPipeline, type Pipeline } from '../../../collector/pipeline.ts';
 import { silentLog } from '../../../runtime/log.ts';
 import { makeCertificates, type Certificates } from '../../helpers/certificates.ts';
@@ -42,7 +42,7 @@ const spans = (name: string, startMs = Date.now()): Buffer =>
 describe('OtlpGrpcReceiver', () => {
   let store: FakeStore;
   let pipeline: Pipeline;
-  let receiver: OtlpGrpcReceiver;
+  let receiver: OtlpReceiver;
   const sessions: ClientHttp2Session[] = [];
 
   async function start(settings: Partial<OtlpGrpcReceiverSettings> = {}): Promise<void> {

@@ -6,9 +6,9 @@ import { connect } from 'node:net';
 import { deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import {
   createOtlpHttpReceiver,
-  type OtlpHttpReceiver,
   type OtlpHttpReceiverSettings,
 } from '../../../collector/otlp-http-receiver.ts';
+import type { OtlpReceiver } from '../../../collector/otlp-request.ts';
 import { createPipeline, type Pipeline } from '../../../collector/pipeline.ts';
 import { silentLog } from '../../../runtime/log.ts';
 import { WireCursor } from '../../../telemetry/protobuf.ts';
@@ -49,7 +49,7 @@ function status(bytes: Buffer): { code: number; message: string } {
 describe('OtlpHttpReceiver', () => {
   let store: FakeStore;
   let pipeline: Pipeline;
-  let receiver: OtlpHttpReceiver;
+  let receiver: OtlpReceiver;
 
   async function start(settings: Partial<OtlpHttpReceiverSettings> = {}): Promise<void> {
     store = createFakeStore();

@@ -2,14 +2,13 @@ import assert from 'node:assert/strict';
 import { FUNCTIONS } from '../../../telemetry/hop-record.ts';
 import {
   answering,
-  fillUp,
   get,
   OK,
   type ProxyLab,
-  type RawPeer,
   type RecordedHop,
   withLab,
 } from '../../helpers/proxy-lab.ts';
+import { fillUp, type RawPeer } from '../../helpers/raw-peer.ts';
 
 const SECOND_NS = 1_000_000_000;
 /** Steps of the clock are this long, so that what the machine itself takes is small beside them. */

@@ -7,9 +7,9 @@ import {
   OK,
   withLab,
   type LabSettings,
-  type RawPeer,
   type Script,
 } from '../../helpers/proxy-lab.ts';
+import type { RawPeer } from '../../helpers/raw-peer.ts';
 import { until } from '../../helpers/until.ts';
 
 const RETRY: RetryPart = {

@@ -1,15 +1,14 @@
 import assert from 'node:assert/strict';
 import type { Span } from '../../../telemetry/otlp-objects.ts';
 import {
-  fillUp,
   get,
   OK,
   type LabSettings,
   type ProxyLab,
-  type RawPeer,
   type Script,
   withLab,
 } from '../../helpers/proxy-lab.ts';
+import { fillUp, type RawPeer } from '../../helpers/raw-peer.ts';
 
 const MINUTE_MS = 60_000;
 const SWITCHED =

@@ -6,8 +6,8 @@ import {
   type IncompleteReason,
 } from '../../../../analytics/attribution/segments.ts';
 import { seededRandom } from '../../../helpers/prng.ts';
+import { blockOf } from '../../../helpers/made-rows.ts';
 import {
-  blockOf,
   makeTrace,
   type MadeSpan,
   type MadeTrace,
