@@ -1,28 +1,29 @@
 /**
  * Receives OTLP from Kafka: our proxies' topics, and those of a stock OpenTelemetry Collector.
  *
- *   fetch -> slices of a partition -> pipeline.accept() -> stored -> resolve + commit -> next slice
- *                                          | not now: pause, back off, the same messages again
+ *   fetch -> lane of the partition -> pipeline.accept() -> stored -> commit     (kafka-lane.ts)
+ *     \-> the next fetch meanwhile, as long as there is room for its bytes
  *
- * At least once: an offset is committed only after the store confirmed every row of it, so that a
+ * At least once: an offset is committed only after the store confirmed every row before it, so that a
  * kill at any moment replays and never skips. What cannot be read is the pipeline's to dead-letter;
  * here no message is judged, none is skipped, and nothing thrown ends the consumer. When kafkajs
  * gives up, a new consumer is made.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { monotonicMs } from '../runtime/clock.ts';
-import { AzimuthError, messageOf } from '../runtime/errors.ts';
+import { messageOf } from '../runtime/errors.ts';
 import type { Log } from '../runtime/log.ts';
 import {
   openConsumer,
   type ConsumedBatch,
-  type ConsumedMessage,
   type KafkaConsumer,
   type KafkaConsumerSettings,
 } from '../transport/kafka/kafka-consumer.ts';
 import type { Signal } from '../transport/exporter.ts';
 import type { KafkaAccess } from '../transport/kafka/kafka-access.ts';
-import type { InboundMessage, Pipeline } from './pipeline.ts';
+import { ByteRoom } from './byte-room.ts';
+import { KafkaLane, type LaneContext } from './kafka-lane.ts';
+import type { Pipeline } from './pipeline.ts';
 
 export interface KafkaReceiverSettings extends KafkaAccess {
   /** Topic of each signal. */
@@ -37,6 +38,10 @@ export interface KafkaReceiverSettings extends KafkaAccess {
   readonly nowMs?: () => number;
   /** First wait after a rejection and after a crash; for tests. */
   readonly backOffBaseMs?: number;
+  /** Bytes handed on and not stored yet, above which nothing more is. Default 32 MiB. */
+  readonly inFlightBytesMax?: number;
+  /** Between heartbeats while a batch waits for room; for tests. */
+  readonly heartbeatEveryMs?: number;
 }
 
 export interface KafkaReceiverStats {
@@ -78,37 +83,25 @@ export interface KafkaReceiver {
  * for it (transport/kafka/dead-members.ts).
  */
 const SESSION_TIMEOUT_MS = 10_000;
-/** One accept() takes at most so much of a partition: bounds memory and the time to a commit. */
-const SLICE = { messages: 500, bytes: 4 * 1024 * 1024 } as const;
-/** A partition whose slice was not accepted rests, doubling. */
-const RETRY_MS = { base: 250, max: 10_000 } as const;
+/**
+ * Bytes handed to the pipeline that are not stored yet: one full batch on its way to the store and
+ * one that fills. Half of what the pipeline takes in all, so that OTLP is never turned away by it.
+ */
+const IN_FLIGHT_BYTES_MAX = 32 * 1024 * 1024;
 const RECONNECT_MS = { base: 500, max: 10_000 } as const;
-/** kafkajs sends heartbeats only between batches; an insert may take longer than that. */
-const HEARTBEAT_EVERY_MS = 1_000;
 /** A commit that failed (coordinator moved) is tried again, or an idle partition stays behind. */
 const RECOMMIT_EVERY_MS = 2_000;
+/** kafkajs sends heartbeats only between batches; waiting for room may take longer than that. */
+const HEARTBEAT_EVERY_MS = 1_000;
 /** No progress for so long, with messages waiting, is a wedge and not a pause. */
 const STUCK_AFTER_MS = 60_000;
-/** Batches in hand end within the store's own time limit; leaving a group takes a moment. */
-const CLOSE_WITHIN_MS = { withBatches: 10_000, idle: 3_000 } as const;
-const OPENING_BRACE = 0x7b;
-const NO_BODY = new Uint8Array(0);
+/** What is in flight is stored, or refused, within the store's own time limit. */
+const SETTLE_WITHIN_MS = 10_000;
+/** Leaving a group takes a moment. */
+const CLOSE_WITHIN_MS = 3_000;
 
 export function createKafkaReceiver(settings: KafkaReceiverSettings): KafkaReceiver {
   return new Receiver(settings);
-}
-
-/** What is known of one partition. */
-interface PartitionState {
-  /** Rejections in a row. */
-  failures: number;
-  /** Offset that the next message should have; undefined until the group's own was asked for. */
-  next: number | undefined;
-  /** Everything before it is committed. */
-  committed: number;
-  highWatermark: number;
-  /** Accepted but not committed, because the commit failed. */
-  recommit: { nextOffset: number; commit: (nextOffset: number) => Promise<void> } | undefined;
 }
 
 class Receiver implements KafkaReceiver {
@@ -117,9 +110,13 @@ class Receiver implements KafkaReceiver {
   readonly #signalOf: ReadonlyMap<string, Signal>;
   readonly #log: Log;
   readonly #nowMs: () => number;
-  readonly #partitions = new Map<string, PartitionState>();
-  readonly #resumes = new Set<NodeJS.Timeout>();
+  /** By topic and partition, of the present assignment. */
+  readonly #lanes = new Map<string, KafkaLane>();
+  /** Those of past assignments that have messages in flight. */
+  readonly #retired = new Set<KafkaLane>();
   readonly #stopping = new AbortController();
+  readonly #room: ByteRoom;
+  readonly #context: LaneContext;
   readonly #counts = {
     messages: 0,
     bytes: 0,
@@ -149,6 +146,21 @@ class Receiver implements KafkaReceiver {
     ]);
     this.#log = settings.log.with({ receiver: 'kafka' });
     this.#nowMs = settings.nowMs ?? monotonicMs;
+    this.#room = new ByteRoom(settings.inFlightBytesMax ?? IN_FLIGHT_BYTES_MAX);
+    this.#context = {
+      pipeline: settings.pipeline,
+      log: this.#log,
+      room: this.#room,
+      stopping: this.#stopping.signal,
+      backOffBaseMs: settings.backOffBaseMs,
+      heartbeatEveryMs: settings.heartbeatEveryMs ?? HEARTBEAT_EVERY_MS,
+      counts: this.#counts,
+      onCommitted: () => (this.#lastProgressMs = this.#nowMs()),
+      onRefused: (error, mayPass) => {
+        this.#lastError = messageOf(error);
+        if (mayPass) this.#lastRefusalMs = this.#nowMs();
+      },
+    };
   }
 
   start(): Promise<void> {
@@ -161,10 +173,10 @@ class Receiver implements KafkaReceiver {
   async stop(): Promise<void> {
     this.#stopping.abort();
     clearInterval(this.#recommitTimer);
-    await this.#consumer?.close(this.#closeWithinMs());
+    // What is in flight is stored and committed first: an orderly stop replays nothing.
+    await this.#settled();
+    await this.#consumer?.close(CLOSE_WITHIN_MS);
     await this.#running;
-    for (const timer of this.#resumes) clearTimeout(timer);
-    this.#resumes.clear();
   }
 
   notReady(): string | undefined {
@@ -194,14 +206,20 @@ class Receiver implements KafkaReceiver {
     return { ...this.#counts, lag: this.#lag() };
   }
 
-  #closeWithinMs(): number {
-    return this.#batchesInHand > 0 ? CLOSE_WITHIN_MS.withBatches : CLOSE_WITHIN_MS.idle;
+  /** Resolves when nothing is in flight, after SETTLE_WITHIN_MS at the latest. */
+  async #settled(): Promise<void> {
+    const lanes = [...this.#lanes.values(), ...this.#retired];
+    const done = new AbortController();
+    await Promise.race([
+      Promise.all(lanes.map((lane) => lane.settled())),
+      sleep(SETTLE_WITHIN_MS, undefined, { signal: done.signal }).catch(() => undefined),
+    ]);
+    done.abort();
   }
 
   #lag(): number {
     let lag = 0;
-    for (const state of this.#partitions.values())
-      lag += Math.max(0, state.highWatermark - state.committed);
+    for (const lane of this.#lanes.values()) lag += lane.lag;
     return lag;
   }
 
@@ -237,7 +255,7 @@ class Receiver implements KafkaReceiver {
           });
       }
       this.#joined = false;
-      await consumer.close(this.#closeWithinMs());
+      await consumer.close(CLOSE_WITHIN_MS);
       const waitMs = Math.min(
         (this.#settings.backOffBaseMs ?? RECONNECT_MS.base) * 2 ** Math.min(tries, 10),
         RECONNECT_MS.max,
@@ -246,11 +264,16 @@ class Receiver implements KafkaReceiver {
     }
   }
 
-  /** A new assignment: what was known of other partitions, and commits still due, are void. */
+  /** A new assignment: what was known of partitions, and commits still due, are void. */
   #onJoined(): void {
     this.#joined = true;
     this.#lastError = undefined;
-    this.#partitions.clear();
+    for (const lane of this.#lanes.values()) {
+      lane.retire();
+      this.#retired.add(lane);
+      void lane.settled().then(() => this.#retired.delete(lane));
+    }
+    this.#lanes.clear();
     this.#lastFetchMs = this.#lastProgressMs = this.#nowMs();
     this.#log.info('joined the consumer group', { group: this.#settings.groupId });
   }
@@ -258,196 +281,30 @@ class Receiver implements KafkaReceiver {
   async #take(batch: ConsumedBatch): Promise<void> {
     const first = batch.messages[0];
     if (first === undefined) return;
-    const state = this.#stateOf(batch, first.offset);
+    const lane = this.#laneOf(batch, first.offset);
     // Nothing waited before these: the time until now was not a standstill.
     if (this.#lag() === 0) this.#lastProgressMs = this.#nowMs();
-    state.highWatermark = batch.highWatermark;
     this.#batchesInHand++;
-    const group = { rebalances: false };
-    let deleted = 0;
-    const heartbeat = setInterval(() => {
-      batch.heartbeat().catch(() => (group.rebalances = true));
-    }, HEARTBEAT_EVERY_MS);
     try {
-      try {
-        deleted = await this.#deletedBefore(batch, state, first.offset);
-      } catch (error) {
-        this.#pause(batch, state, error);
-        return;
-      }
-      for (const slice of slicesOf(batch.messages)) {
-        // While the group rebalances it waits for us: what follows goes to whoever gets it.
-        if (group.rebalances || !batch.isCurrent()) return;
-        const accepted = await this.#accept(batch, state, slice, deleted);
-        if (!accepted) return;
-        deleted = 0;
-        // Not asked here whether we are being stopped: what is stored is committed all the same,
-        // so that an orderly stop replays nothing. A commit for a lost partition fails by itself.
-        await this.#commit(batch, state, slice.at(-1)!.offset + 1);
-      }
+      await lane.take(batch);
     } finally {
-      clearInterval(heartbeat);
       this.#batchesInHand--;
       this.#lastFetchMs = this.#nowMs();
     }
   }
 
-  /**
-   * Messages that the broker deleted before we read them: between the offset that should come next
-   * and the one that came. Offsets that are missing for other reasons (transaction markers, a topic
-   * that is compacted) lie behind the oldest that the broker has.
-   */
-  async #deletedBefore(
-    batch: ConsumedBatch,
-    state: PartitionState,
-    firstOffset: number,
-  ): Promise<number> {
-    if (state.next !== undefined && firstOffset <= state.next) return 0;
-    const { committed, oldest } = await batch.positions();
-    state.next ??= committed ?? firstOffset;
-    return Math.max(0, Math.min(oldest, firstOffset) - state.next);
-  }
-
-  /** True when all of the slice is stored (or dead-lettered). On false the partition is paused. */
-  async #accept(
-    batch: ConsumedBatch,
-    state: PartitionState,
-    slice: readonly ConsumedMessage[],
-    deleted: number,
-  ): Promise<boolean> {
-    const { topic, partition } = batch;
-    const signal = this.#signalOf.get(topic) ?? 'traces';
-    const messages: InboundMessage[] = [];
-    if (deleted > 0)
-      messages.push({
-        signal,
-        encoding: 'protobuf',
-        body: NO_BODY,
-        source: { name: topic, partition, offset: state.next! },
-        deleted,
-      });
-    for (const { offset, value } of slice) {
-      if (value === null || value.length === 0) continue;
-      messages.push({
-        signal,
-        // No OTLP protobuf begins with a brace: it would be a field of a kind that OTLP never had.
-        encoding: value[0] === OPENING_BRACE ? 'json' : 'protobuf',
-        body: value,
-        source: { name: topic, partition, offset },
-      });
-    }
-    try {
-      if (messages.length > 0) await this.#settings.pipeline.accept(messages);
-    } catch (error) {
-      this.#pause(batch, state, error);
-      return false;
-    }
-    state.failures = 0;
-    if (deleted > 0) {
-      this.#counts.deleted += deleted;
-      const from = state.next;
-      this.#log.error('the broker deleted messages before they were read', {
-        ...{ topic, partition, from, messages: deleted },
-      });
-      messages.shift();
-    }
-    state.next = slice.at(-1)!.offset + 1;
-    this.#counts.emptyMessages += slice.length - messages.length;
-    this.#counts.messages += messages.length;
-    for (const { body } of messages) this.#counts.bytes += body.length;
-    batch.resolve(slice.at(-1)!.offset);
-    return true;
-  }
-
-  /** Rests the partition; it is then fetched again from the first message that was not accepted. */
-  #pause(batch: ConsumedBatch, state: PartitionState, error: unknown): void {
-    this.#counts.retries++;
-    this.#lastError = messageOf(error);
-    if (error instanceof AzimuthError && error.retryable) this.#lastRefusalMs = this.#nowMs();
-    const base = this.#settings.backOffBaseMs ?? RETRY_MS.base;
-    const backOffMs = Math.min(base * 2 ** Math.min(state.failures, 10), RETRY_MS.max);
-    const askedMs = error instanceof AzimuthError ? (error.retryAfterS ?? 0) * 1000 : 0;
-    const waitMs = Math.max(backOffMs, Math.min(askedMs, RETRY_MS.max)) * (0.8 + Math.random() / 5);
-    if (state.failures++ % 10 === 0)
-      this.#log.warn('messages were not accepted; they are read again', {
-        topic: batch.topic,
-        partition: batch.partition,
-        error: this.#lastError,
-        failures: state.failures,
-      });
-    const resume = batch.pause();
-    const timer = setTimeout(() => {
-      this.#resumes.delete(timer);
-      resume();
-    }, waitMs);
-    this.#resumes.add(timer);
-  }
-
-  async #commit(batch: ConsumedBatch, state: PartitionState, nextOffset: number): Promise<void> {
-    state.recommit = undefined;
-    try {
-      await batch.commit(nextOffset);
-      this.#committed(state, nextOffset);
-    } catch (error) {
-      // Not lost: stored already, and either committed later or replayed.
-      this.#counts.commitFailures++;
-      state.recommit = { nextOffset, commit: (offset) => batch.commit(offset) };
-      this.#log.debug('commit failed', {
-        topic: batch.topic,
-        partition: batch.partition,
-        error: messageOf(error),
-      });
-    }
-  }
-
-  #committed(state: PartitionState, nextOffset: number): void {
-    this.#counts.commits++;
-    state.committed = Math.max(state.committed, nextOffset);
-    this.#lastProgressMs = this.#nowMs();
-  }
-
   async #recommit(): Promise<void> {
-    for (const state of this.#partitions.values()) {
-      const due = state.recommit;
-      if (due === undefined) continue;
-      try {
-        await due.commit(due.nextOffset);
-        if (state.recommit === due) state.recommit = undefined;
-        this.#committed(state, due.nextOffset);
-      } catch {
-        this.#counts.commitFailures++;
-      }
-    }
+    for (const lane of this.#lanes.values()) await lane.recommit();
   }
 
-  #stateOf(batch: ConsumedBatch, firstOffset: number): PartitionState {
-    const key = `${batch.topic}/${batch.partition}`;
-    let state = this.#partitions.get(key);
-    if (state === undefined) {
-      state = {
-        failures: 0,
-        next: undefined,
-        committed: firstOffset,
-        highWatermark: 0,
-        recommit: undefined,
-      };
-      this.#partitions.set(key, state);
+  #laneOf({ topic, partition }: ConsumedBatch, firstOffset: number): KafkaLane {
+    const key = `${topic}/${partition}`;
+    let lane = this.#lanes.get(key);
+    if (lane === undefined) {
+      const signal = this.#signalOf.get(topic) ?? 'traces';
+      lane = new KafkaLane({ topic, partition, signal }, firstOffset, this.#context);
+      this.#lanes.set(key, lane);
     }
-    return state;
+    return lane;
   }
-}
-
-function* slicesOf(messages: readonly ConsumedMessage[]): Generator<readonly ConsumedMessage[]> {
-  let start = 0;
-  let bytes = 0;
-  for (const [at, { value }] of messages.entries()) {
-    const more = value?.length ?? 0;
-    if (at > start && (at - start >= SLICE.messages || bytes + more > SLICE.bytes)) {
-      yield messages.slice(start, at);
-      start = at;
-      bytes = 0;
-    }
-    bytes += more;
-  }
-  if (start < messages.length) yield messages.slice(start);
 }

@@ -71,11 +71,33 @@ function scene(settings: Partial<KafkaReceiverSettings> = {}) {
     positions: () => Promise.resolve({ committed: undefined, oldest: 0 }),
     pause: () => {
       events.push('pause');
-      return () => events.push('resume');
+      return (offset) => events.push(offset === undefined ? 'resume' : `resume ${offset}`);
     },
     ...overrides,
   });
   return { receiver, events, consumers, batch };
+}
+
+/** Waits for an event of a scene. The test's own time limit ends it. */
+async function happens(s: { readonly events: readonly string[] }, event: string): Promise<void> {
+  while (!s.events.includes(event)) await setImmediate();
+}
+
+/** A pipeline whose answers the test gives, call by call. */
+function manualPipeline() {
+  const calls: {
+    readonly offsets: number[];
+    readonly store: () => void;
+    readonly refuse: (error: Error) => void;
+  }[] = [];
+  return {
+    calls,
+    accept: (messages: readonly InboundMessage[]) =>
+      new Promise<typeof NOTHING>((resolve, reject) => {
+        const offsets = messages.map(({ source }) => source.offset);
+        calls.push({ offsets, store: () => resolve(NOTHING), refuse: reject });
+      }),
+  };
 }
 
 describe('KafkaReceiver', () => {
@@ -100,10 +122,11 @@ describe('KafkaReceiver', () => {
     await receiver.start();
     const delivered = s.consumers[0]!.deliver(s.batch(['a', 'b']));
     await setImmediate();
-    assert.deepEqual(s.events, ['accept']);
-    confirm();
+    assert.deepEqual(s.events, ['resolve 101', 'accept']);
     await delivered;
-    assert.deepEqual(s.events, ['accept', 'stored', 'resolve 101', 'commit 102']);
+    confirm();
+    await setImmediate();
+    assert.deepEqual(s.events, ['resolve 101', 'accept', 'stored', 'commit 102']);
     assert.equal(receiver.stats().lag, 0);
   });
 
@@ -121,6 +144,7 @@ describe('KafkaReceiver', () => {
     await receiver.start();
     await s.consumers[0]!.deliver(s.batch(['\n\u0001x', null, '{"resourceSpans":[]}', '', '[]']));
     await s.consumers[0]!.deliver(s.batch(['log'], { topic: 'logs' }));
+    await setImmediate();
     assert.deepEqual(
       seen.map(({ signal, encoding, source }) => [signal, encoding, source.name, source.offset]),
       [
@@ -135,14 +159,13 @@ describe('KafkaReceiver', () => {
     assert.deepEqual(s.events, ['resolve 104', 'commit 105', 'resolve 100', 'commit 101']);
   });
 
-  it('pauses on a rejection without resolving anything, and resumes', async () => {
+  it('pauses on a rejection without committing anything, and reads the same messages again', async () => {
     const s = scene({ pipeline: { accept: () => Promise.reject(busy()) }, backOffBaseMs: 1 });
     receiver = s.receiver;
     await receiver.start();
     await s.consumers[0]!.deliver(s.batch(['a']));
-    assert.deepEqual(s.events, ['pause']);
-    while (!s.events.includes('resume')) await setImmediate();
-    assert.deepEqual(s.events, ['pause', 'resume']);
+    await happens(s, 'resume 100');
+    assert.deepEqual(s.events, ['resolve 100', 'pause', 'resume 100']);
     assert.equal(receiver.stats().retries, 1);
     assert.equal(receiver.stats().lag, 1);
   });
@@ -154,7 +177,8 @@ describe('KafkaReceiver', () => {
     receiver = s.receiver;
     await receiver.start();
     await s.consumers[0]!.deliver(s.batch(['a']));
-    assert.deepEqual(s.events, ['pause']);
+    await happens(s, 'pause');
+    assert.deepEqual(s.events, ['resolve 100', 'pause']);
   });
 
   it('takes a large batch in slices, and keeps what was stored when a later slice fails', async () => {
@@ -163,17 +187,16 @@ describe('KafkaReceiver', () => {
       pipeline: {
         accept: () => (++calls === 3 ? Promise.reject(busy()) : Promise.resolve(NOTHING)),
       },
+      backOffBaseMs: 1,
     });
     receiver = s.receiver;
     await receiver.start();
     await s.consumers[0]!.deliver(s.batch(Array.from({ length: 1_300 }, (_, i) => `m${i}`)));
-    assert.deepEqual(s.events, [
-      'resolve 599',
-      'commit 600',
-      'resolve 1099',
-      'commit 1100',
-      'pause',
-    ]);
+    await happens(s, 'resume 1100');
+    assert.deepEqual(
+      s.events.filter((event) => !event.startsWith('resolve')),
+      ['commit 600', 'pause', 'commit 1100', 'resume 1100'],
+    );
   });
 
   it('begins nothing when the consumer stops, but commits what was stored meanwhile', async () => {
@@ -190,6 +213,7 @@ describe('KafkaReceiver', () => {
     await receiver.start();
     const values = Array.from({ length: 600 }, (_, i) => `m${i}`);
     await s.consumers[0]!.deliver(s.batch(values, { isCurrent: () => current }));
+    await happens(s, 'commit 600');
     assert.deepEqual(s.events, ['resolve 599', 'commit 600']);
     await s.consumers[0]!.deliver(s.batch(['later'], { isCurrent: () => current }));
     assert.deepEqual(s.events, ['resolve 599', 'commit 600']);
@@ -201,6 +225,7 @@ describe('KafkaReceiver', () => {
     await receiver.start();
     const commit = (): Promise<void> => Promise.reject(new Error('coordinator moved'));
     await s.consumers[0]!.deliver(s.batch(['a'], { commit }));
+    await setImmediate();
     assert.equal(receiver.stats().commitFailures, 1);
     assert.deepEqual(s.events, ['resolve 100']);
   });
@@ -236,6 +261,7 @@ describe('KafkaReceiver', () => {
     await setImmediate();
     answer();
     await delivered;
+    await happens(s, 'commit 101');
     assert.equal(receiver.unhealthy(), undefined);
   });
 
@@ -244,16 +270,169 @@ describe('KafkaReceiver', () => {
     const s = scene({
       nowMs: () => nowMs,
       pipeline: { accept: () => Promise.reject(busy()) },
+      backOffBaseMs: 0.1,
     });
     receiver = s.receiver;
     await receiver.start();
     s.consumers[0]!.settings.onJoined();
     for (; nowMs <= 70_000; nowMs += 10_000) {
+      s.events.length = 0;
       s.consumers[0]!.settings.onFetched();
       await s.consumers[0]!.deliver(s.batch(['a']));
+      await happens(s, 'resume 100');
       assert.equal(receiver.unhealthy(), undefined, `at ${nowMs} ms`);
     }
     assert.match(receiver.notReady() ?? '', /not taken for 80 s/);
+  });
+
+  describe('with several slices of a partition in flight', () => {
+    const messagesFrom = (first: number, count: number): { messages: ConsumedMessage[] } => ({
+      messages: Array.from({ length: count }, (_, i) => ({
+        offset: first + i,
+        value: Buffer.from('x'),
+      })),
+    });
+    const begin = async (settings: Partial<KafkaReceiverSettings> = {}) => {
+      const pipeline = manualPipeline();
+      const s = scene({ pipeline, backOffBaseMs: 1, ...settings });
+      receiver = s.receiver;
+      await receiver.start();
+      const deliver = (first: number, count = 1, more: Partial<ConsumedBatch> = {}) =>
+        s.consumers[0]!.deliver(
+          s.batch([], { ...messagesFrom(first, count), highWatermark: 1_000, ...more }),
+        );
+      return { ...s, pipeline, deliver };
+    };
+
+    it('takes the next batch while the store has not confirmed the one before', async () => {
+      const s = await begin();
+      await s.deliver(100);
+      await s.deliver(101);
+      assert.deepEqual(
+        s.pipeline.calls.map(({ offsets }) => offsets),
+        [[100], [101]],
+      );
+      assert.deepEqual(s.events, ['resolve 100', 'resolve 101']);
+      for (const call of s.pipeline.calls) call.store();
+      await happens(s, 'commit 102');
+    });
+
+    it('commits nothing past a batch that is not stored yet', async () => {
+      const s = await begin();
+      await s.deliver(100);
+      await s.deliver(101);
+      s.pipeline.calls[1]!.store();
+      await setImmediate();
+      assert.deepEqual(s.events, ['resolve 100', 'resolve 101']);
+      s.pipeline.calls[0]!.store();
+      await happens(s, 'commit 102');
+      assert.equal(receiver.stats().messages, 2);
+    });
+
+    it('goes back to the first of two when that one is refused, though the second was stored', async () => {
+      const s = await begin();
+      await s.deliver(100, 2);
+      await s.deliver(102, 2);
+      s.pipeline.calls[0]!.refuse(busy());
+      await happens(s, 'pause');
+      await setImmediate();
+      assert.ok(
+        !s.events.some((event) => event.startsWith('resume')),
+        'before the other has ended',
+      );
+      s.pipeline.calls[1]!.store();
+      await happens(s, 'resume 100');
+      assert.ok(!s.events.some((event) => event.startsWith('commit')), s.events.join());
+      await s.deliver(100, 2);
+      s.pipeline.calls[2]!.store();
+      await happens(s, 'commit 102');
+      assert.equal(receiver.stats().messages, 2, 'each message that counts, once');
+    });
+
+    it('keeps the first of two when the second is refused', async () => {
+      const s = await begin();
+      await s.deliver(100, 2);
+      await s.deliver(102, 2);
+      s.pipeline.calls[1]!.refuse(busy());
+      s.pipeline.calls[0]!.store();
+      await happens(s, 'resume 102');
+      assert.deepEqual(
+        s.events.filter((event) => event.startsWith('commit')),
+        ['commit 102'],
+      );
+    });
+
+    it('takes nothing of the partition while it rests', async () => {
+      const s = await begin({ backOffBaseMs: 60_000 });
+      await s.deliver(100);
+      s.pipeline.calls[0]!.refuse(busy());
+      await happens(s, 'pause');
+      await s.deliver(101);
+      assert.equal(s.pipeline.calls.length, 1);
+      assert.ok(!s.events.includes('resolve 101'));
+    });
+
+    it('asks once more for what seems to be missing right after it went back', async () => {
+      const s = await begin();
+      await s.deliver(100);
+      s.pipeline.calls[0]!.refuse(busy());
+      await happens(s, 'resume 100');
+      s.events.length = 0;
+      // From a fetch that another broker answered late.
+      await s.deliver(101);
+      assert.deepEqual(s.events, ['pause', 'resume 100']);
+      assert.equal(s.pipeline.calls.length, 1);
+      // And again: then there is nothing at 100.
+      await s.deliver(101);
+      assert.deepEqual(s.pipeline.calls[1]?.offsets, [101]);
+      s.pipeline.calls[1].store();
+      await happens(s, 'commit 102');
+    });
+
+    it('commits nothing of an assignment that is over, and counts it no more', async () => {
+      const s = await begin();
+      await s.deliver(100);
+      await s.deliver(101);
+      s.consumers[0]!.settings.onJoined();
+      await s.deliver(100);
+      s.pipeline.calls[0]!.store();
+      s.pipeline.calls[1]!.refuse(busy());
+      await setImmediate();
+      assert.ok(!s.events.some((event) => /commit|pause|resume/.test(event)), s.events.join());
+      s.pipeline.calls[2]!.store();
+      await happens(s, 'commit 101');
+      assert.equal(receiver.stats().retries, 0);
+    });
+
+    it('waits for room before it hands more on, and stops waiting when the group rebalances', async () => {
+      const s = await begin({ inFlightBytesMax: 1, heartbeatEveryMs: 1 });
+      await s.deliver(100);
+      let done = false;
+      const second = s.deliver(101).then(() => (done = true));
+      await setImmediate();
+      assert.equal(s.pipeline.calls.length, 1);
+      assert.ok(!done);
+      s.pipeline.calls[0]!.store();
+      await second;
+      assert.equal(s.pipeline.calls.length, 2);
+      await s.deliver(102, 1, { heartbeat: () => Promise.reject(new Error('rebalancing')) });
+      assert.ok(!s.events.includes('resolve 102'));
+      s.pipeline.calls[1]!.store();
+      await happens(s, 'commit 102');
+    });
+
+    it('stops only after what is in flight was stored and committed', async () => {
+      const s = await begin();
+      await s.deliver(100);
+      await s.deliver(101);
+      const stopped = receiver.stop();
+      await s.deliver(102);
+      assert.equal(s.pipeline.calls.length, 2, 'nothing new');
+      for (const call of s.pipeline.calls) call.store();
+      await stopped;
+      assert.ok(s.events.indexOf('commit 102') < s.events.indexOf('close'), s.events.join());
+      assert.ok(s.events.includes('commit 102'));
+    });
   });
 
   describe('on messages that the broker deleted before they were read', () => {
@@ -287,6 +466,7 @@ describe('KafkaReceiver', () => {
       );
       assert.deepEqual(holes(pipeline.seen), [[3, 40, 60]]);
       assert.equal(pipeline.seen[0]?.deleted, 60);
+      await setImmediate();
       assert.equal(receiver.stats().deleted, 60);
       assert.equal(receiver.stats().messages, 3);
       assert.equal(receiver.stats().emptyMessages, 0);
@@ -319,13 +499,14 @@ describe('KafkaReceiver', () => {
 
     it('reads again when the positions cannot be learned', async () => {
       const pipeline = recorder();
-      const s = scene({ pipeline });
+      const s = scene({ pipeline, backOffBaseMs: 1 });
       receiver = s.receiver;
       await receiver.start();
       const positions = () => Promise.reject(new Error('coordinator moved'));
       await s.consumers[0]!.deliver(s.batch(['a'], { positions }));
       assert.deepEqual(s.events, ['pause']);
       assert.deepEqual(pipeline.seen, []);
+      await happens(s, 'resume');
     });
   });
 
