@@ -158,7 +158,8 @@ export class Exchange implements RelayOwner, FilterOwner {
     const route = request.route!;
     const leftMs = this.#carrier.limit(b, route, nowMs);
     if (leftMs === 0) return this.#refuse('deadline_exceeded', e);
-    const restarted = readTrace(b, context.isEdge, record);
+    let restarted = readTrace(b, context.isEdge, record);
+    if (record.traceState !== '' && request.readTraceState(record)) restarted = true;
     const tracedMs = monotonicMs();
     record.phaseNs[TRACE_CONTEXT] = (tracedMs - request.routedMs) * 1e6;
     const { filters } = route;

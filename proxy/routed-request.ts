@@ -5,6 +5,7 @@
  */
 import { monotonicMs } from '../runtime/clock.ts';
 import { FUNCTIONS, type HopRecord } from '../telemetry/hop-record.ts';
+import { MIRRORED_TRACE_STATE } from '../telemetry/names.ts';
 import type { RecordedShape } from './recorder.ts';
 import {
   BODY_LENGTH,
@@ -31,6 +32,9 @@ import { asked, isCountedDown, maxForwards, readAsked } from './upstream-request
 export type Verdict = 'carry' | 'answer_options' | FailureName;
 
 const ROUTE = FUNCTIONS.indexOf('route');
+const MIRROR_BIT = 1 << FUNCTIONS.indexOf('mirror');
+/** MIRRORED_TRACE_STATE as an entry of a list. */
+const IN_TRACE_STATE = new RegExp(`(?:^|,)[ \\t]*${MIRRORED_TRACE_STATE}[ \\t]*(?:,|$)`);
 const NO_PROTOCOLS: readonly string[] = [];
 
 export class RoutedRequest {
@@ -50,6 +54,10 @@ export class RoutedRequest {
   route: CompiledRoute | undefined;
   /** Protocols, lower case, that the upstream may change to by a 101. */
   protocols = NO_PROTOCOLS;
+  /** It is a copy of a request, or made for one: no load. */
+  mirrored = false;
+  /** A copy of it was made. */
+  copied = false;
   #hostRoutes: HostRoutes<CompiledRoute> | undefined;
   #peer: Peer;
 
@@ -68,6 +76,8 @@ export class RoutedRequest {
     this.expectsContinue = false;
     this.route = undefined;
     this.protocols = NO_PROTOCOLS;
+    this.mirrored = false;
+    this.copied = false;
     this.#hostRoutes = undefined;
     this.#peer = this.#context.peers.unnamed;
   }
@@ -97,6 +107,7 @@ export class RoutedRequest {
     if (routes === undefined || hasDotSegment(asked.path)) return 'request_malformed';
     this.#hostRoutes = routes;
     this.#readPeer(b);
+    if (isPresent(FIELD.azimuthMirrored)) this.mirrored = this.#mayMark();
     // `*` asks about the server that is asked, so nobody else can answer.
     if (asked.path === '*') return 'answer_options';
     const fields = this.#fields.of(b, asked.startLine);
@@ -143,9 +154,47 @@ export class RoutedRequest {
       this.method,
       this.isHttp10,
       host,
+      (filters === undefined ? 0 : filters.performed) | (this.copied ? MIRROR_BIT : 0),
+      filters === undefined ? '' : this.#context.consumerLabel(filters.consumer),
+      this.mirrored,
+    );
+  }
+
+  /** The same of a copy of it that takes `route`. */
+  copyShape(
+    route: CompiledRoute,
+    isTls: boolean,
+    filters?: { readonly performed: number; readonly consumer: string },
+  ): RecordedShape {
+    return this.#context.shape(
+      route,
+      this.#peer,
+      this.method,
+      this.isHttp10,
+      route.hosts.length === 0 ? '' : this.#hostRoutes!.host,
+      isTls,
       filters === undefined ? 0 : filters.performed,
       filters === undefined ? '' : this.#context.consumerLabel(filters.consumer),
+      true,
     );
+  }
+
+  /**
+   * Looks for the mark in the trace state, by which applications carry it to their calls. True when
+   * the caller is none that may say so: then the trace state is not to go on.
+   */
+  readTraceState(record: HopRecord): boolean {
+    if (!IN_TRACE_STATE.test(record.traceState)) return false;
+    // Between proxies the header says it; only from the local workload is this word the first.
+    if (this.#context.listener.side === 'outbound') this.mirrored = true;
+    if (this.mirrored) return false;
+    record.traceState = '';
+    return true;
+  }
+
+  /** Whoever nobody vouches for could take its own load out of all figures. */
+  #mayMark(): boolean {
+    return !this.#context.isEdge && this.#peer.known !== 'unknown';
   }
 
   /** A preflight is about the route of the request that will follow it. */

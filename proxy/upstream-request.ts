@@ -151,7 +151,8 @@ function changedStartLine({ path, query }: HeadChanges): string {
 
 /**
  * Writes the head for the first attempt into `upstreamHead`. `leftMs`: what it may take, told to
- * workloads; -1 where nothing limits it.
+ * workloads; -1 where nothing limits it. `markLines`: that it is a copy of a request, or made for
+ * one; '' for any other.
  */
 export function writeUpstreamHead(
   b: Buffer,
@@ -164,6 +165,7 @@ export function writeUpstreamHead(
   down: Pick<Downstream, 'address' | 'isTls' | 'forwardedLines'>,
   leftMs: number,
   changes: HeadChanges | undefined,
+  markLines: string,
 ): void {
   const ownHost = requestLine.authorityBytes > 0 || !isPresent(FIELD.host);
   let strip = context.stripRequest;
@@ -193,6 +195,7 @@ export function writeUpstreamHead(
   out += 'traceparent: 00-' + trace + '-';
   upstreamHead.parentAt = out.length;
   out += attemptSpanId(spanId, 1) + '-' + hexOfFlags(traceFlags) + '\r\n' + route.peerLine;
+  out += markLines;
   upstreamHead.leftAt = 0;
   upstreamHead.leftEnd = 0;
   if (leftMs >= 0 && route.cluster.role !== 'external') {

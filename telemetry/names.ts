@@ -43,6 +43,8 @@ export const ATTR = {
   ownBound: 'azimuth.own_bound',
   upstreamNs: 'azimuth.upstream_ns',
   attempts: 'azimuth.attempts',
+  /** True on hops of copies of requests, which are no load; left out on any other. */
+  mirrored: 'azimuth.mirrored',
   /** All other facts of the hop, packed: docs/HOP-FORMAT.md. */
   hop: 'azimuth.hop',
 
@@ -123,6 +125,18 @@ export const DEADLINE_HEADER = 'azimuth-deadline-ms';
  * from outside.
  */
 export const PEER_HEADER = 'azimuth-peer';
+
+/**
+ * Header that marks a copy of a request, with the value 1: its hops are no load. Believed from
+ * callers that are known only, told to workloads only.
+ */
+export const MIRRORED_HEADER = 'azimuth-mirrored';
+
+/**
+ * The same as an entry of `tracestate`, which instrumented applications carry over to their own calls
+ * without knowing it. Written once, where the copy is made.
+ */
+export const MIRRORED_TRACE_STATE = 'azimuth=mirrored';
 
 /** Header by which the proxy at the edge tells the application who sent a request, where it knows. */
 export const CONSUMER_HEADER = 'azimuth-consumer';
