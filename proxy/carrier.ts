@@ -12,7 +12,7 @@
  */
 import { monotonicMs } from '../runtime/clock.ts';
 import { FUNCTIONS, RESPONSE_FLAGS, T, type HopRecord } from '../telemetry/hop-record.ts';
-import { MIRRORED_HEADER, MIRRORED_TRACE_STATE } from '../telemetry/names.ts';
+import { MIRRORED_HEADER } from '../telemetry/names.ts';
 import { Attempts } from './attempts.ts';
 import { BODY_NONE, parsed } from './codec/fields.ts';
 import { writeText } from './codec/output.ts';
@@ -40,9 +40,7 @@ import type { Waits } from './waits.ts';
 
 const HYGIENE = FUNCTIONS.indexOf('hygiene');
 const MIRROR = FUNCTIONS.indexOf('mirror');
-/** What a copy of a request, and all that is called on its behalf, is told apart by. */
 const MARK_LINE = `${MIRRORED_HEADER}: 1\r\n`;
-const TRACE_STATE_LINE = `tracestate: ${MIRRORED_TRACE_STATE}\r\n`;
 
 /** The route would have tried again, but not so often, or not with so many others. */
 const RETRIES_SPENT = 1 << RESPONSE_FLAGS.indexOf('URX');
@@ -327,9 +325,8 @@ export class Carrier implements UpstreamUser {
     const down = this.#down;
     const record = copy.open(this.#record, down.truncatedAddress, nowMs);
     const { role } = route.cluster;
-    const marks = TRACE_STATE_LINE + (role === 'external' ? '' : MARK_LINE);
+    const marks = role === 'external' ? '' : MARK_LINE;
     const changes = filters?.headChanges(role);
-    // A trace of its own: its trace state is that it is a copy.
     writeUpstreamHead(b, head, s, context, route, record, true, down, leftMs, changes, marks);
     copy.headWritten(request.copyShape(route, down.isTls, filters));
     request.copied = true;

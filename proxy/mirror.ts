@@ -25,7 +25,7 @@ import type { RecordedShape } from './recorder.ts';
 import { Replay } from './replay.ts';
 import type { RequestBody } from './request-body.ts';
 import { errorTypeOfStatus, FAILURES, failureOfConnect, type FailureName } from './rescue.ts';
-import { hexOfFlags, hexOfWord } from './trace-context.ts';
+import { hexOfFlags, hexOfWord, newMirroredTraceId } from './trace-context.ts';
 import type { UpstreamUser } from './upstream.ts';
 
 /** Where copies of a route's requests go. Made when a configuration is taken. */
@@ -71,6 +71,7 @@ export class Mirror implements UpstreamUser, Deadlined {
   open(of: HopRecord, clientAddress: string, nowMs: number): HopRecord {
     this.#meter.open(nowMs);
     const { record } = this.#meter;
+    newMirroredTraceId(record.traceId);
     const [a, b, c, d] = of.traceId as unknown as readonly [number, number, number, number];
     const trace = hexOfWord(a) + hexOfWord(b) + hexOfWord(c) + hexOfWord(d);
     const span = hexOfWord(of.spanId[0]!) + hexOfWord(of.spanId[1]!);

@@ -5,7 +5,6 @@
  */
 import { monotonicMs } from '../runtime/clock.ts';
 import { FUNCTIONS, type HopRecord } from '../telemetry/hop-record.ts';
-import { MIRRORED_TRACE_STATE } from '../telemetry/names.ts';
 import type { RecordedShape } from './recorder.ts';
 import {
   BODY_LENGTH,
@@ -33,8 +32,6 @@ export type Verdict = 'carry' | 'answer_options' | FailureName;
 
 const ROUTE = FUNCTIONS.indexOf('route');
 const MIRROR_BIT = 1 << FUNCTIONS.indexOf('mirror');
-/** MIRRORED_TRACE_STATE as an entry of a list. */
-const IN_TRACE_STATE = new RegExp(`(?:^|,)[ \\t]*${MIRRORED_TRACE_STATE}[ \\t]*(?:,|$)`);
 const NO_PROTOCOLS: readonly string[] = [];
 
 export class RoutedRequest {
@@ -107,7 +104,7 @@ export class RoutedRequest {
     if (routes === undefined || hasDotSegment(asked.path)) return 'request_malformed';
     this.#hostRoutes = routes;
     this.#readPeer(b);
-    if (isPresent(FIELD.azimuthMirrored)) this.mirrored = this.#mayMark();
+    if (isPresent(FIELD.azimuthMirrored)) this.mirrored = this.mayMark;
     // `*` asks about the server that is asked, so nobody else can answer.
     if (asked.path === '*') return 'answer_options';
     const fields = this.#fields.of(b, asked.startLine);
@@ -180,20 +177,10 @@ export class RoutedRequest {
   }
 
   /**
-   * Looks for the mark in the trace state, by which applications carry it to their calls. True when
-   * the caller is none that may say so: then the trace state is not to go on.
+   * The caller may say that this request is a copy, or made for one: whoever nobody vouches for could
+   * take its own load out of all figures.
    */
-  readTraceState(record: HopRecord): boolean {
-    if (!IN_TRACE_STATE.test(record.traceState)) return false;
-    // Between proxies the header says it; only from the local workload is this word the first.
-    if (this.#context.listener.side === 'outbound') this.mirrored = true;
-    if (this.mirrored) return false;
-    record.traceState = '';
-    return true;
-  }
-
-  /** Whoever nobody vouches for could take its own load out of all figures. */
-  #mayMark(): boolean {
+  get mayMark(): boolean {
     return !this.#context.isEdge && this.#peer.known !== 'unknown';
   }
 

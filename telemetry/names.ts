@@ -128,15 +128,17 @@ export const PEER_HEADER = 'azimuth-peer';
 
 /**
  * Header that marks a copy of a request, with the value 1: its hops are no load. Believed from
- * callers that are known only, told to workloads only.
+ * callers that are known only, told to workloads only. The trace id says the same (MIRRORED_TRACE), for
+ * applications that pass nothing else on.
  */
 export const MIRRORED_HEADER = 'azimuth-mirrored';
 
 /**
- * The same as an entry of `tracestate`, which instrumented applications carry over to their own calls
- * without knowing it. Written once, where the copy is made.
+ * The first half of the trace id of a copy, as two words: the ASCII of `mirrored`. So the mark goes
+ * wherever trace context goes, and spans of applications can be told by it too. The other 64 bits
+ * are random; W3C level 2 asks for 56.
  */
-export const MIRRORED_TRACE_STATE = 'azimuth=mirrored';
+export const MIRRORED_TRACE = [0x6d697272, 0x6f726564] as const;
 
 /** Header by which the proxy at the edge tells the application who sent a request, where it knows. */
 export const CONSUMER_HEADER = 'azimuth-consumer';
