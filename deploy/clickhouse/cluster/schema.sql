@@ -614,6 +614,7 @@ SELECT
             'azimuth.edge_class', if(HopVersion + MirrorVersion = 0, '', toString(EdgeClass)),
             'azimuth.traffic.direction', if(HopVersion + MirrorVersion = 0, '', transform(toString(EdgeClass), ['unknown', 'external_to_gateway', 'external_to_bff', 'gateway_to_workload', 'gateway_to_bff', 'gateway_bff_to_workload', 'bff_to_workload', 'workload_to_workload', 'workload_to_external', 'loopback'], ['unknown', 'north_south', 'north_south', 'east_west', 'east_west', 'east_west', 'east_west', 'east_west', 'north_south', 'neither'], 'unknown')),
             'azimuth.target', toString(Target),
+            'azimuth.mirrored', if(MirrorVersion > 0, 'true', ''),
             'azimuth.own_ns', if(HopVersion + MirrorVersion = 0, '', toString(OwnNs)),
             'azimuth.upstream_ns', if(HopVersion + MirrorVersion = 0, '', toString(UpstreamNs)),
             'azimuth.attempts', if(HopVersion + MirrorVersion = 0, '', toString(Attempts)))),
