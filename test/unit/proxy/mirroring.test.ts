@@ -391,7 +391,6 @@ describe('The mark of a copy', () => {
     const spellings = [
       BY_HEADER,
       'Azimuth-Mirrored: 1',
-      'AZIMUTH_MIRRORED: 1',
       'x-azimuth-mirrored: 1',
       'Connection: azimuth-mirrored\r\nazimuth-mirrored: 1',
       'azimuth-mirrored: 0\r\nazimuth-mirrored: 1',
