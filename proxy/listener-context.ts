@@ -26,7 +26,6 @@ import type { Deadlines } from './deadlines.ts';
 import type { Limits } from './limits.ts';
 import type { Credentials } from './identity/credentials.ts';
 import { TlsGate } from './identity/tls-gate.ts';
-import type { Mirror, Mirroring } from './mirror.ts';
 import { MirrorCounts } from './mirror-counts.ts';
 import { edgeClassOf, Peers, type Peer } from './peer.ts';
 import type { RecordedShape, Recorder } from './recorder.ts';
@@ -47,6 +46,19 @@ export interface CompiledRoute extends Route {
   readonly filters: CompiledFilters | undefined;
   /** Where copies of its requests go; absent: nowhere. */
   readonly mirroring?: Mirroring;
+}
+
+/** Where copies of a route's requests go. Made when a configuration is taken. */
+export interface Mirroring {
+  /** The route as the copies take it: to their own cluster, without filters. */
+  readonly route: CompiledRoute;
+  /** Share of the requests, 0 to 100. */
+  readonly percent: number;
+  readonly bodyBytesMax: number;
+  readonly timeoutMs: number;
+  readonly counts: MirrorCounts;
+  /** Copies in flight at the listener, so that none outlives it. */
+  readonly live: Set<{ cut(): void }>;
 }
 
 /** What all listeners of a process share. */
@@ -91,7 +103,7 @@ export class ListenerContext {
   peers!: Peers;
   clusters: readonly ClusterRuntime[] = [];
   /** Copies of requests in flight. */
-  readonly #copies = new Set<Mirror>();
+  readonly #copies: Mirroring['live'] = new Set();
   /** The listener ends: answers end their connections. */
   draining = false;
   /** Takes requests from outside the mesh: restarts traces, rewrites x-forwarded-*. */

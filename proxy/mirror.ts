@@ -19,27 +19,14 @@ import { writtenBytes } from './codec/output.ts';
 import { NEVER, type Deadlined, type Deadlines } from './deadlines.ts';
 import { DiscardedAnswer } from './discarded-answer.ts';
 import { HopMeter } from './hop-meter.ts';
-import type { MirrorCounts, MirrorSkip } from './mirror-counts.ts';
-import type { CompiledRoute, ProxyShared } from './listener-context.ts';
+import type { Mirroring, ProxyShared } from './listener-context.ts';
+import type { MirrorSkip } from './mirror-counts.ts';
 import type { RecordedShape } from './recorder.ts';
 import { Replay } from './replay.ts';
 import type { RequestBody } from './request-body.ts';
 import { errorTypeOfStatus, FAILURES, failureOfConnect, type FailureName } from './rescue.ts';
 import { hexOfFlags, hexOfWord, newMirroredTraceId } from './trace-context.ts';
 import type { UpstreamUser } from './upstream.ts';
-
-/** Where copies of a route's requests go. Made when a configuration is taken. */
-export interface Mirroring {
-  /** The route as the copies take it: to their own cluster, without filters. */
-  readonly route: CompiledRoute;
-  /** Share of the requests, 0 to 100. */
-  readonly percent: number;
-  readonly bodyBytesMax: number;
-  readonly timeoutMs: number;
-  readonly counts: MirrorCounts;
-  /** Copies in flight at the listener, so that none outlives it. */
-  readonly live: Set<Mirror>;
-}
 
 export class Mirror implements UpstreamUser, Deadlined {
   readonly #mirroring: Mirroring;

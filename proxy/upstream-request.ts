@@ -26,7 +26,13 @@ import type { Downstream } from './downstream-port.ts';
 import { forwarded, plainAddress, standardLine, trustedLines } from './forwarded.ts';
 import type { CompiledRoute, ListenerContext } from './listener-context.ts';
 import { hostOf } from './router.ts';
-import { hexOfFlags, hexOfWord, incoming, isMirroredTrace, parseTraceparent } from './trace-context.ts';
+import {
+  hexOfFlags,
+  hexOfWord,
+  incoming,
+  isMirroredTrace,
+  parseTraceparent,
+} from './trace-context.ts';
 
 const NO_PROTOCOLS: readonly string[] = [];
 /** Stands for an empty Host, which is no authority and is refused as one. */

@@ -156,8 +156,8 @@ describe('Mirroring', () => {
       chunked.send(
         'POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n',
       );
-      await shadow.until(
-        ({ peers }) => peers.at(-1)!.received.endsWith('\r\n\r\n5\r\nabcde\r\n0\r\n\r\n') === true,
+      await shadow.until(({ peers }) =>
+        peers.at(-1)!.received.endsWith('\r\n\r\n5\r\nabcde\r\n0\r\n\r\n'),
       );
       await chunked.until('\r\n\r\nok');
     }));
