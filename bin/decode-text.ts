@@ -7,6 +7,7 @@ import {
   ATTEMPT_BITS,
   attemptEnd,
   FUNCTIONS,
+  HOP_MARKS,
   RESPONSE_FLAGS,
   STREAM_CLASSES,
 } from '../telemetry/hop-record.ts';
@@ -133,6 +134,10 @@ export function hopLines(hop: PackedHop): string[] {
       `${times}, ${status}, ${bits.join(',') || 'no bits'}${end === '' ? '' : `, ended by ${end}`}`,
     ]);
   });
+  const marks = Object.entries(HOP_MARKS)
+    .filter(([, bit]) => (hop.marks & bit) !== 0)
+    .map(([name]) => name);
+  if (marks.length > 0) rows.push(['marks', marks.join(',')]);
   return rows.map(([name, value]) => `${name.padEnd(18)} ${value}`);
 }
 

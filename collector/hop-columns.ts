@@ -3,6 +3,7 @@
  * distances, and a single attempt that follows from the other columns is not stored again: both are
  * what brings a hop to some 60 bytes on disk (see the comments in store/schema/001_spans.sql).
  */
+import { HOP_MARKS } from '../telemetry/hop-record.ts';
 import { HOP_VERSION, createPackedHop, readHop, type PackedHop } from '../telemetry/packed-hop.ts';
 import type { WireCursor } from '../telemetry/protobuf.ts';
 import type { SpanColumns } from './columns/spans-table.ts';
@@ -30,6 +31,11 @@ export class HopColumns {
     if (version !== HOP_VERSION) return false;
     const hop = this.#hop;
     readHop(cursor, start, end, hop);
+    if ((hop.marks & HOP_MARKS.mirrored) !== 0) {
+      // The one place that takes copies of requests out of every figure: store/schema/040.
+      c.hopVersion.set(row, 0);
+      c.mirrorVersion.set(row, version);
+    }
     c.seq.set(row, hop.seq);
     this.#setTimes(row, hop);
     c.waitNs.set(row, hop.waitNs);

@@ -59,6 +59,14 @@ export const LIMITS = {
       'Of those, requests that wait for a connection to be established. Half: an endpoint that does ' +
       'not accept cannot take all permits away from those that do.',
   },
+  mirrors_per_cluster: {
+    default: 128,
+    min: 1,
+    max: 1_000_000,
+    why:
+      'Copies of requests in flight to one cluster, beside its requests; one more is not sent. An eighth ' +
+      'of those: a target that hangs cannot hold more of the proxy than that.',
+  },
   pool_per_endpoint: {
     default: 256,
     min: 0,

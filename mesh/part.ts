@@ -118,6 +118,8 @@ export interface Route extends RouteMatch {
   readonly response_timeout_ms: number;
   /** Protocols, lower case, to which a connection may be upgraded. */
   readonly upgrades: readonly string[];
+  /** Copies of its requests go there too; absent: none. */
+  readonly mirror?: MirrorPart;
   /** Absent where the mesh file asks for nothing of it: then it costs a request nothing. */
   readonly policy?: RoutePolicy;
   /**
@@ -152,6 +154,17 @@ export interface RetryPart {
   readonly body_bytes_max: number;
   readonly backoff_ms: number;
   readonly backoff_max_ms: number;
+}
+
+/** Copies of some requests of a route. */
+export interface MirrorPart {
+  readonly cluster: Cluster;
+  /** Share of the requests, 0 to 100. */
+  readonly percent: number;
+  /** A request with a longer body is not copied. */
+  readonly body_bytes_max: number;
+  /** From the start of a copy to the last byte of its answer. */
+  readonly timeout_ms: number;
 }
 
 export interface WeightedCluster {

@@ -23,6 +23,7 @@ export function referenceFaults(source: Source): Fault[] {
     ...servingFaults(top, source),
     ...topologyFaults(top, source),
     ...routeFaults(top, source),
+    ...mirrorFaults(top, source),
     ...functionFaults(top, source),
     ...hostFaults(top, source),
     ...portFaults(top, source),
@@ -138,6 +139,26 @@ function targetFaults(
     );
   }
   return faults;
+}
+
+/** Targets of copies that nobody is. */
+function mirrorFaults(top: Item, source: Source): Fault[] {
+  const targets = ['workloads', 'externals'].flatMap((key) =>
+    list(top, key).map((item) => text(item, 'name')),
+  );
+  const served = list(top, 'sidecars').flatMap((sidecar) => list(sidecar, 'serves'));
+  const routes = [
+    ...list(top, 'gateways').flatMap((gateway) => list(gateway, 'routes')),
+    ...served.flatMap((one) => list(group(one, 'ingress'), 'routes')),
+    ...list(top, 'workloads').flatMap((workload) => list(workload, 'routes')),
+    ...list(top, 'externals'),
+  ];
+  return routes.flatMap((route) => {
+    const mirror = group(route, 'mirror');
+    const to = text(mirror, 'to');
+    if (to === undefined || to === '' || targets.includes(to)) return [];
+    return [source.fault([...mirror.path, 'to'], unknownName('workload or external', to, targets))];
+  });
 }
 
 /** A route that another one takes precedence over and covers whole can never match. */

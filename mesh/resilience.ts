@@ -1,5 +1,5 @@
 /**
- * What a mesh file may say about failing and slow services: timeouts and retries of a route. Each
+ * What a mesh file may say about failing and slow services: timeouts, retries and copies of a route. Each
  * default says why it is so. What is left out is not done, and costs a request nothing: so most keys
  * have no default of their own but only inside a group that is written. docs/RESILIENCE.md says what
  * all of it does; proxy/ does it.
@@ -68,6 +68,32 @@ const retry = z.strictObject({
     .describe('Longest pause; each one is twice the one before, and half of it is chance.'),
 });
 
+/** Copies of requests that go to another service as well: proxy/mirror.ts. */
+const mirror = z.strictObject({
+  to: z
+    .string('is not a name (write a workload or an external)')
+    .min(1, 'is empty (write a workload or an external)')
+    .describe('A workload, or an external.'),
+  // 100: as RequestMirror of the Gateway API, where neither percent nor fraction is given.
+  percent: z
+    .number('is not a number (write percent)')
+    .min(0, 'is less than 0 (write 0 for none)')
+    .max(100, 'is more than 100 (write 100 or less)')
+    .default(100)
+    .describe('Share of the requests that are copied, by chance; 0.1 is one in a thousand.'),
+  // 64 KiB: as of retries, and one read of a socket. A copy waits in memory until its body is whole.
+  body_bytes_max: z
+    .int('is not a whole number (write bytes without unit)')
+    .min(0, 'is less than 0 (write 0 for requests without a body only)')
+    .max(1_048_576, 'is more than 1048576 (write 1048576 or less)')
+    .default(65_536)
+    .describe('A request whose body is longer is not copied.'),
+  // 15 s: as response_timeout_ms of the route itself.
+  timeout_ms: milliseconds(1, HOUR_MS)
+    .default(15_000)
+    .describe('From the start of a copy to the last byte of its answer.'),
+});
+
 /** Keys of a route; each may be left out. */
 export const routePolicyKeys = {
   timeout_ms: milliseconds(1, HOUR_MS)
@@ -83,6 +109,9 @@ export const routePolicyKeys = {
     .optional()
     .describe('Longest pause within an answer. Left out: limits.stream_idle_timeout_ms.'),
   retry: retry.optional().describe('Left out: nothing is retried.'),
+  mirror: mirror
+    .optional()
+    .describe('Copies go to another service too, which are no load. Left out: none.'),
 };
 
 /** Of a service that names none. */

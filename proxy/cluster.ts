@@ -13,6 +13,7 @@ import { DnsEndpoints } from './dns-endpoints.ts';
 import { HealthChecks } from './health-checks.ts';
 import type { Credentials } from './identity/credentials.ts';
 import type { Limits } from './limits.ts';
+import type { MirrorCounts, MirrorSnapshot } from './mirror-counts.ts';
 import { RetryBudget } from './retry-budget.ts';
 import { UpstreamConnection, type Pool } from './upstream.ts';
 
@@ -48,6 +49,8 @@ export interface ClusterSnapshot {
   /** Retries by the routes' rules, and those that the budget did not allow. */
   readonly retries: number;
   readonly retries_refused: number;
+  /** Of a cluster of copies, which are no load; absent: its requests are requests. */
+  readonly mirror?: MirrorSnapshot;
   readonly endpoints: readonly EndpointSnapshot[];
 }
 
@@ -57,6 +60,8 @@ export class ClusterRuntime {
   readonly cluster: Cluster;
   /** Of the requests of routes that retry. */
   readonly retryBudget: RetryBudget;
+  /** Present: what it carries are copies of requests. */
+  readonly mirrors: MirrorCounts | undefined;
   #pools: readonly ClusterPool[];
   /** Undefined where there is nothing to choose. */
   readonly #balancer: Balancer<ClusterPool> | undefined;
@@ -76,13 +81,16 @@ export class ClusterRuntime {
     deadlines: Deadlines,
     timers: Timers,
     credentials: Credentials,
+    mirrors?: MirrorCounts,
   ) {
     const { name, tls } = cluster;
     this.cluster = cluster;
+    this.mirrors = mirrors;
     const { percent, min_per_s } = cluster.retry_budget ?? DEFAULT_RETRY_BUDGET;
     this.retryBudget = new RetryBudget(percent, min_per_s);
-    this.#requestsMax = limits.requestsPerCluster;
-    this.#pendingMax = limits.pendingPerCluster;
+    const isOfCopies = mirrors !== undefined;
+    this.#requestsMax = isOfCopies ? limits.mirrorsPerCluster : limits.requestsPerCluster;
+    this.#pendingMax = isOfCopies ? limits.mirrorsPerCluster : limits.pendingPerCluster;
     const tlsNow = tls === undefined ? undefined : () => credentials.ofCluster(name, tls);
     const newPool = (endpoint: Endpoint): ClusterPool => ({
       endpoint,
@@ -110,7 +118,8 @@ export class ClusterRuntime {
         this.#replace(endpoints, newPool),
       );
     }
-    if (check !== undefined)
+    // The same endpoints are asked for the sake of requests already, where they have any.
+    if (check !== undefined && !isOfCopies)
       this.#healthChecks = new HealthChecks(check, timers, tlsNow, () => this.#pools);
   }
 
@@ -130,6 +139,7 @@ export class ClusterRuntime {
       overflows: this.#overflows,
       retries: this.retryBudget.given,
       retries_refused: this.retryBudget.refused,
+      ...(this.mirrors === undefined ? {} : { mirror: this.mirrors.snapshot() }),
       endpoints: this.#endpoints(),
     };
   }

@@ -40,6 +40,7 @@ import {
 } from './rescue.ts';
 import { ResponseRelay, type RelayOwner } from './response-relay.ts';
 import { RoutedRequest } from './routed-request.ts';
+import { isMirroredTrace } from './trace-context.ts';
 import { Tunnel } from './tunnel.ts';
 import { asked, readAsked, readTrace } from './upstream-request.ts';
 import { Waits } from './waits.ts';
@@ -158,7 +159,8 @@ export class Exchange implements RelayOwner, FilterOwner {
     const route = request.route!;
     const leftMs = this.#carrier.limit(b, route, nowMs);
     if (leftMs === 0) return this.#refuse('deadline_exceeded', e);
-    const restarted = readTrace(b, context.isEdge, record);
+    const restarted = readTrace(b, context.isEdge, request.mayMark, record);
+    if (isMirroredTrace(record.traceId)) request.mirrored = true;
     const tracedMs = monotonicMs();
     record.phaseNs[TRACE_CONTEXT] = (tracedMs - request.routedMs) * 1e6;
     const { filters } = route;

@@ -4,7 +4,14 @@
  * configuration changes (`apply`), so that the next request on every open connection meets the new
  * routes, and a request in hand ends by the old.
  */
-import type { IdentityPart, Listener, ListenerTlsPart, Route } from '../mesh/part.ts';
+import type {
+  Cluster,
+  IdentityPart,
+  Listener,
+  ListenerTlsPart,
+  MirrorPart,
+  Route,
+} from '../mesh/part.ts';
 import type { Timers } from '../runtime/timers.ts';
 import type { Log } from '../runtime/log.ts';
 import { FUNCTIONS, type HopShape } from '../telemetry/hop-record.ts';
@@ -19,6 +26,7 @@ import type { Deadlines } from './deadlines.ts';
 import type { Limits } from './limits.ts';
 import type { Credentials } from './identity/credentials.ts';
 import { TlsGate } from './identity/tls-gate.ts';
+import { MirrorCounts } from './mirror-counts.ts';
 import { edgeClassOf, Peers, type Peer } from './peer.ts';
 import type { RecordedShape, Recorder } from './recorder.ts';
 import { RetryRules } from './retry-rules.ts';
@@ -36,6 +44,21 @@ export interface CompiledRoute extends Route {
   readonly retry?: RetryRules;
   /** Undefined for a route without functions. */
   readonly filters: CompiledFilters | undefined;
+  /** Where copies of its requests go; absent: nowhere. */
+  readonly mirroring?: Mirroring;
+}
+
+/** Where copies of a route's requests go. Made when a configuration is taken. */
+export interface Mirroring {
+  /** The route as the copies take it: to their own cluster, without filters. */
+  readonly route: CompiledRoute;
+  /** Share of the requests, 0 to 100. */
+  readonly percent: number;
+  readonly bodyBytesMax: number;
+  readonly timeoutMs: number;
+  readonly counts: MirrorCounts;
+  /** Copies in flight at the listener, so that none outlives it. */
+  readonly live: Set<{ cut(): void }>;
 }
 
 /** What all listeners of a process share. */
@@ -79,6 +102,8 @@ export class ListenerContext {
   router!: Router<CompiledRoute>;
   peers!: Peers;
   clusters: readonly ClusterRuntime[] = [];
+  /** Copies of requests in flight. */
+  readonly #copies: Mirroring['live'] = new Set();
   /** The listener ends: answers end their connections. */
   draining = false;
   /** Takes requests from outside the mesh: restarts traces, rewrites x-forwarded-*. */
@@ -118,7 +143,7 @@ export class ListenerContext {
   apply(listener: Listener, changedFiles: ReadonlySet<string>): void {
     const { limits, deadlines, timers, credentials, identity } = this.shared;
     const before = new Map(
-      this.clusters.map((runtime) => [JSON.stringify(runtime.cluster), runtime]),
+      this.clusters.map((runtime) => [clusterKey(runtime.cluster, runtime.mirrors), runtime]),
     );
     const clusters = new Map<string, ClusterRuntime>();
     const { workload } = listener;
@@ -128,20 +153,45 @@ export class ListenerContext {
       listener.routes.map((route) => compileFilters(route, role, this.#filterState)),
     );
     this.hasCors = filters.some((made) => made?.hasCors === true);
-    const compiled = (route: Route, index: number): CompiledRoute => {
-      const key = JSON.stringify(route.cluster);
+    const runtimeOf = (cluster: Cluster, mirrors?: MirrorCounts): ClusterRuntime => {
+      const key = clusterKey(cluster, mirrors);
       const runtime =
         clusters.get(key) ??
         before.get(key) ??
-        new ClusterRuntime(route.cluster, limits, deadlines, timers, credentials);
+        new ClusterRuntime(cluster, limits, deadlines, timers, credentials, mirrors);
       clusters.set(key, runtime);
+      return runtime;
+    };
+    const peerLineTo = ({ meshed }: Cluster): string =>
+      meshed && identity?.calls !== true ? peerLine : '';
+    const mirroringOf = (route: Route, mirror: MirrorPart): Mirroring => {
+      const { template, segments, hosts, methods, response_timeout_ms } = route;
+      const { cluster, percent, body_bytes_max: bodyBytesMax, timeout_ms: timeoutMs } = mirror;
+      const runtime = runtimeOf(cluster, new MirrorCounts());
+      return {
+        route: {
+          ...{ template, segments, hosts, methods, response_timeout_ms, cluster, runtime },
+          peerLine: peerLineTo(cluster),
+          filters: undefined,
+          // A protocol that nobody would speak there is not asked for.
+          upgrades: [],
+        },
+        percent,
+        bodyBytesMax,
+        timeoutMs,
+        counts: runtime.mirrors!,
+        live: this.#copies,
+      };
+    };
+    const compiled = (route: Route, index: number): CompiledRoute => {
       const retry = route.policy?.retry;
       return {
         ...route,
-        runtime,
-        peerLine: route.cluster.meshed && identity?.calls !== true ? peerLine : '',
+        runtime: runtimeOf(route.cluster),
+        peerLine: peerLineTo(route.cluster),
         filters: filters[index],
         ...(retry === undefined ? {} : { retry: new RetryRules(retry) }),
+        ...(route.mirror === undefined ? {} : { mirroring: mirroringOf(route, route.mirror) }),
       };
     };
     const routes = listener.routes.map((route, index): CompiledRoute => {
@@ -174,6 +224,7 @@ export class ListenerContext {
 
   /** Closes what it holds outside of connections. Safe to call twice. */
   close(): void {
+    for (const copy of this.#copies) copy.cut();
     for (const cluster of this.clusters) cluster.close();
     this.#filterState.close();
   }
@@ -199,12 +250,13 @@ export class ListenerContext {
     isTls = false,
     performed = 0,
     consumer = '',
+    mirrored = false,
   ): RecordedShape {
     let ofRoute = this.#shapes.get(route);
     if (ofRoute === undefined)
       this.#shapes.set(route, (ofRoute = new Map<string, RecordedShape>()));
     const name = METHODS.get(method) ?? OTHER_METHOD;
-    const key = `${name} ${isHttp10 ? '0' : '1'}${isTls ? 's' : ''} ${peer.role};${peer.name};${peer.known} ${host} ${performed} ${consumer}`;
+    const key = `${name} ${isHttp10 ? '0' : '1'}${isTls ? 's' : ''} ${peer.role};${peer.name};${peer.known} ${host} ${performed} ${mirrored ? 'm' : ''} ${consumer}`;
     const kept = ofRoute.get(key);
     if (kept !== undefined) return kept;
     const { listener } = this;
@@ -224,6 +276,7 @@ export class ListenerContext {
       functions:
         (route === undefined ? 0 : this.shared.functions | performed) | (isTls ? TLS_BIT : 0),
       ...(consumer === '' ? {} : { consumer }),
+      ...(mirrored ? { mirrored } : {}),
       ...(this.shared.ownBound === undefined ? {} : { ownBound: this.shared.ownBound }),
     };
     const encoded = this.shared.recorder.encode(shape, inboundOf ?? listener.workload);
@@ -252,6 +305,10 @@ export class ListenerContext {
   }
 }
 
+/** Clusters of copies are apart from those of requests, also where both go to the same endpoints. */
+const clusterKey = (cluster: Cluster, mirrors: MirrorCounts | undefined): string =>
+  (mirrors === undefined ? '' : 'copies to ') + JSON.stringify(cluster);
+
 /** The shape of the last request on one connection: most connections repeat themselves. */
 export class ShapeMemo {
   readonly #context: ListenerContext;
@@ -264,6 +321,7 @@ export class ShapeMemo {
   #isHttp10 = false;
   #performed = 0;
   #consumer = '';
+  #mirrored = false;
 
   constructor(context: ListenerContext, isTls: boolean) {
     this.#context = context;
@@ -279,6 +337,7 @@ export class ShapeMemo {
     host: string,
     performed: number,
     consumer: string,
+    mirrored: boolean,
   ): RecordedShape {
     if (
       this.#shape === undefined ||
@@ -288,11 +347,20 @@ export class ShapeMemo {
       host !== this.#host ||
       isHttp10 !== this.#isHttp10 ||
       performed !== this.#performed ||
-      consumer !== this.#consumer
+      consumer !== this.#consumer ||
+      mirrored !== this.#mirrored
     ) {
-      const context = this.#context;
-      const isTls = this.#isTls;
-      this.#shape = context.shape(route, peer, method, isHttp10, host, isTls, performed, consumer);
+      this.#shape = this.#context.shape(
+        route,
+        peer,
+        method,
+        isHttp10,
+        host,
+        this.#isTls,
+        performed,
+        consumer,
+        mirrored,
+      );
       this.#route = route;
       this.#peer = peer;
       this.#method = method;
@@ -300,6 +368,7 @@ export class ShapeMemo {
       this.#isHttp10 = isHttp10;
       this.#performed = performed;
       this.#consumer = consumer;
+      this.#mirrored = mirrored;
     }
     return this.#shape;
   }

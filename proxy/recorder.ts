@@ -48,9 +48,12 @@ export interface RecorderSettings {
 export interface RecordedShape extends EncodedShape {
   /** Lane of the local workload. */
   readonly lane: number;
-  /** Row of HopMetrics. */
+  /** Row of HopMetrics; UNCOUNTED for hops that are no load. */
   readonly row: number;
 }
+
+/** Row of hops that `/metrics` does not count. */
+const UNCOUNTED = -1;
 
 export class Recorder {
   /** Hops counted for `/metrics`. */
@@ -101,7 +104,8 @@ export class Recorder {
   /** A shape of hops of this local workload. */
   encode(shape: HopShape, workload: WorkloadIdentity): RecordedShape {
     const encoded = this.#writer.shape(shape);
-    return { ...encoded, lane: this.#lane(workload), row: this.metrics.row(shape) };
+    const row = shape.mirrored === true ? UNCOUNTED : this.metrics.row(shape);
+    return { ...encoded, lane: this.#lane(workload), row };
   }
 
   /** Takes a finished hop. Reads the record at once and keeps nothing of it. */
@@ -110,7 +114,7 @@ export class Recorder {
     this.#attempts += record.attemptCount;
     if (this.#settings.unrecorded === true) return;
     this.#writer.write(shape.lane, shape, record);
-    this.metrics.observe(shape.row, record);
+    if (shape.row >= 0) this.metrics.observe(shape.row, record);
     if (this.feed.listening) this.feed.offer(shape.shape, record);
   }
 

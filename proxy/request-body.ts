@@ -30,6 +30,8 @@ export class RequestBody {
   #blocked = false;
   /** Keeps what is sent, where the request may go again; else undefined. */
   replay: Replay | undefined;
+  /** Keeps what is sent for a copy of the request; else undefined. */
+  copy: Replay | undefined;
 
   /** `bytesMax`: longest body, in content bytes. */
   constructor(down: Downstream, meter: HopMeter, waits: Waits, bytesMax: number) {
@@ -49,6 +51,7 @@ export class RequestBody {
   reset(): void {
     this.#blocked = false;
     this.replay = undefined;
+    this.copy = undefined;
     this.#bytesMax = this.#limitBytes;
     this.#reader.start(BODY_NONE, 0);
   }
@@ -105,14 +108,7 @@ export class RequestBody {
 
   /** Sends `head` and all that was read of the body so far, from `kept`, on a new connection. */
   sendAgain({ socket, connected }: UpstreamConnection, head: string, kept: Replay): void {
-    const { bytes, length } = kept;
-    segments[0] = 0;
-    segments[1] = length;
-    content.pairs = length > 0 ? 2 : 0;
-    content.bytes = length;
-    if (this.#reader.kind === BODY_CHUNKED) {
-      writeChunk(socket, head, bytes, this.done, this.#reader.trailerLines);
-    } else writeContent(socket, head, bytes, '');
+    this.writeWhole(socket, head, kept);
     this.#blocked = !this.done && isBlocked(socket);
     if (this.#blocked) this.#down.pauseRequest();
     else if (!this.done) this.#down.resumeRequest();
@@ -120,6 +116,17 @@ export class RequestBody {
     if (!connected) return;
     this.#meter.record.timesMs[T.upstreamLast] = sentMs;
     this.goOn(sentMs);
+  }
+
+  /** Writes `head` and what `kept` holds of this body, framed anew. */
+  writeWhole(socket: Socket, head: string, { bytes, length }: Replay): void {
+    segments[0] = 0;
+    segments[1] = length;
+    content.pairs = length > 0 ? 2 : 0;
+    content.bytes = length;
+    if (this.#reader.kind === BODY_CHUNKED) {
+      writeChunk(socket, head, bytes, this.done, this.#reader.trailerLines);
+    } else writeContent(socket, head, bytes, '');
   }
 
   /** Waits for whoever is to move the request on, as long as there is no answer. */
@@ -149,6 +156,7 @@ export class RequestBody {
       if (p === MALFORMED) return MALFORMED;
       if (reader.totalBytes > this.#bytesMax) return TOO_LARGE;
       this.replay?.keep(b);
+      this.copy?.keep(b);
       if (socket === undefined) continue;
       if (reader.kind === BODY_CHUNKED) {
         writeChunk(socket, prefix, b, reader.done, reader.trailerLines);

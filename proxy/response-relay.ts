@@ -26,7 +26,7 @@ import {
   valueBegins,
 } from './codec/fields.ts';
 import { writeChunk, writeContent, writeText, writtenBytes } from './codec/output.ts';
-import { parseResponseHead, statusLine } from './codec/response-head.ts';
+import { answerFraming, parseResponseHead, statusLine } from './codec/response-head.ts';
 import { FIELD } from './codec/tables.ts';
 import { announcedTrailers, trailerLine } from './codec/trailers.ts';
 import { CODEC_LIMITS } from './limits.ts';
@@ -233,20 +233,15 @@ export class ResponseRelay {
     const { status } = statusLine;
     const { isHead, isHttp10 } = this.#owner.request;
     this.#headRead = true;
-    // A 204 and a 205 have no content (RFC 9110 15.3.5, 15.3.6): an upstream that announces some all
-    // the same may still send it, so its connection is not used again.
+    answerFraming.read(isHead);
+    const { kind } = answerFraming;
     const isEmpty = status === 204 || status === 205;
-    const announcesBody = parsed.bodyKind === BODY_CHUNKED || parsed.bodyBytes > 0;
-    const bodiless = isHead || isEmpty || status === 304;
-    let kind = BODY_NONE;
-    if (!bodiless) kind = parsed.bodyKind === BODY_NONE ? BODY_UNTIL_CLOSE : parsed.bodyKind;
-    this.#keepUpstream =
-      !parsed.close && kind !== BODY_UNTIL_CLOSE && !(isEmpty && !isHead && announcesBody);
+    this.#keepUpstream = answerFraming.keeps;
     // HTTP/1.0 knows no chunks: there such a body ends with the connection.
     const unsized = kind === BODY_CHUNKED || kind === BODY_UNTIL_CLOSE;
     this.#chunkedOut = unsized && !isHttp10;
     const isStream =
-      !bodiless &&
+      !answerFraming.isBodiless &&
       isPresent(FIELD.contentType) &&
       valueBegins(b, FIELD.contentType, 'text/event-stream');
     const close = this.#owner.responseBegins(status, isStream, unsized && isHttp10);

@@ -31,6 +31,7 @@ import { asked, isCountedDown, maxForwards, readAsked } from './upstream-request
 export type Verdict = 'carry' | 'answer_options' | FailureName;
 
 const ROUTE = FUNCTIONS.indexOf('route');
+const MIRROR_BIT = 1 << FUNCTIONS.indexOf('mirror');
 const NO_PROTOCOLS: readonly string[] = [];
 
 export class RoutedRequest {
@@ -50,6 +51,10 @@ export class RoutedRequest {
   route: CompiledRoute | undefined;
   /** Protocols, lower case, that the upstream may change to by a 101. */
   protocols = NO_PROTOCOLS;
+  /** It is a copy of a request, or made for one: no load. */
+  mirrored = false;
+  /** A copy of it was made. */
+  copied = false;
   #hostRoutes: HostRoutes<CompiledRoute> | undefined;
   #peer: Peer;
 
@@ -68,6 +73,8 @@ export class RoutedRequest {
     this.expectsContinue = false;
     this.route = undefined;
     this.protocols = NO_PROTOCOLS;
+    this.mirrored = false;
+    this.copied = false;
     this.#hostRoutes = undefined;
     this.#peer = this.#context.peers.unnamed;
   }
@@ -97,6 +104,7 @@ export class RoutedRequest {
     if (routes === undefined || hasDotSegment(asked.path)) return 'request_malformed';
     this.#hostRoutes = routes;
     this.#readPeer(b);
+    if (isPresent(FIELD.azimuthMirrored)) this.mirrored = this.mayMark;
     // `*` asks about the server that is asked, so nobody else can answer.
     if (asked.path === '*') return 'answer_options';
     const fields = this.#fields.of(b, asked.startLine);
@@ -143,9 +151,37 @@ export class RoutedRequest {
       this.method,
       this.isHttp10,
       host,
+      (filters === undefined ? 0 : filters.performed) | (this.copied ? MIRROR_BIT : 0),
+      filters === undefined ? '' : this.#context.consumerLabel(filters.consumer),
+      this.mirrored,
+    );
+  }
+
+  /** The same of a copy of it that takes `route`. */
+  copyShape(
+    route: CompiledRoute,
+    isTls: boolean,
+    filters?: { readonly performed: number; readonly consumer: string },
+  ): RecordedShape {
+    return this.#context.shape(
+      route,
+      this.#peer,
+      this.method,
+      this.isHttp10,
+      route.hosts.length === 0 ? '' : this.#hostRoutes!.host,
+      isTls,
       filters === undefined ? 0 : filters.performed,
       filters === undefined ? '' : this.#context.consumerLabel(filters.consumer),
+      true,
     );
+  }
+
+  /**
+   * The caller may say that this request is a copy, or made for one: whoever nobody vouches for could
+   * take its own load out of all figures.
+   */
+  get mayMark(): boolean {
+    return !this.#context.isEdge && this.#peer.known !== 'unknown';
   }
 
   /** A preflight is about the route of the request that will follow it. */

@@ -3,6 +3,7 @@
  * that continuing a trace makes no strings but the one that is sent on.
  */
 import { randomFillSync } from 'node:crypto';
+import { MIRRORED_TRACE } from '../telemetry/names.ts';
 import { HEX } from './codec/tables.ts';
 
 export const FLAG_SAMPLED = 1;
@@ -110,6 +111,17 @@ export function newTraceId(into: Uint32Array): void {
   // All zero is no id; once in 2^96 is often enough to say so.
   if (into[0] === 0 && into[1] === 0 && into[2] === 0) into[0] = 1;
 }
+
+/** Fills in a new trace id of a copy of a request. */
+export function newMirroredTraceId(into: Uint32Array): void {
+  newTraceId(into);
+  into[0] = MIRRORED_TRACE[0];
+  into[1] = MIRRORED_TRACE[1];
+}
+
+/** True for a trace of a copy of a request; for one made at random once in 2^64. */
+export const isMirroredTrace = (traceId: Uint32Array): boolean =>
+  traceId[0] === MIRRORED_TRACE[0] && traceId[1] === MIRRORED_TRACE[1];
 
 /** Fills in a new span id whose low 4 bits are 0: attempt n is this id XOR n. */
 export function newSpanId(into: Uint32Array): void {

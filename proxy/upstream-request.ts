@@ -26,7 +26,13 @@ import type { Downstream } from './downstream-port.ts';
 import { forwarded, plainAddress, standardLine, trustedLines } from './forwarded.ts';
 import type { CompiledRoute, ListenerContext } from './listener-context.ts';
 import { hostOf } from './router.ts';
-import { hexOfFlags, hexOfWord, incoming, parseTraceparent } from './trace-context.ts';
+import {
+  hexOfFlags,
+  hexOfWord,
+  incoming,
+  isMirroredTrace,
+  parseTraceparent,
+} from './trace-context.ts';
 
 const NO_PROTOCOLS: readonly string[] = [];
 /** Stands for an empty Host, which is no authority and is refused as one. */
@@ -98,13 +104,18 @@ function targetAuthority(head: string, s: number, pathStart: number): string {
 
 /**
  * Continues the caller's trace in `record`, or keeps it as a link at the edge. True when the trace
- * is a new one.
+ * is a new one. `mayMark`: the caller may say that its request is a copy, as some trace ids do.
  */
-export function readTrace(b: Buffer, isEdge: boolean, record: HopRecord): boolean {
+export function readTrace(
+  b: Buffer,
+  isEdge: boolean,
+  mayMark: boolean,
+  record: HopRecord,
+): boolean {
   if (!isPresent(FIELD.traceparent) || isRepeated(FIELD.traceparent)) return true;
   const start = valueStart(FIELD.traceparent);
   if (!parseTraceparent(b, start, valueEnd(FIELD.traceparent))) return true;
-  if (isEdge) {
+  if (isEdge || (!mayMark && isMirroredTrace(incoming.traceId))) {
     // Whoever could continue a trace from outside could make all requests one trace.
     record.linkTraceparent = b.toString('latin1', start, start + 55);
     return true;
@@ -151,7 +162,8 @@ function changedStartLine({ path, query }: HeadChanges): string {
 
 /**
  * Writes the head for the first attempt into `upstreamHead`. `leftMs`: what it may take, told to
- * workloads; -1 where nothing limits it.
+ * workloads; -1 where nothing limits it. `markLines`: that it is a copy of a request, or made for
+ * one; '' for any other.
  */
 export function writeUpstreamHead(
   b: Buffer,
@@ -164,6 +176,7 @@ export function writeUpstreamHead(
   down: Pick<Downstream, 'address' | 'isTls' | 'forwardedLines'>,
   leftMs: number,
   changes: HeadChanges | undefined,
+  markLines: string,
 ): void {
   const ownHost = requestLine.authorityBytes > 0 || !isPresent(FIELD.host);
   let strip = context.stripRequest;
@@ -193,6 +206,7 @@ export function writeUpstreamHead(
   out += 'traceparent: 00-' + trace + '-';
   upstreamHead.parentAt = out.length;
   out += attemptSpanId(spanId, 1) + '-' + hexOfFlags(traceFlags) + '\r\n' + route.peerLine;
+  out += markLines;
   upstreamHead.leftAt = 0;
   upstreamHead.leftEnd = 0;
   if (leftMs >= 0 && route.cluster.role !== 'external') {

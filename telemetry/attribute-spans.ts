@@ -75,6 +75,7 @@ export function attemptSpans(
     writer.attribute(9, ATTR.method, shape.method);
     if (shape.serverAddress !== '') writer.attribute(9, ATTR.serverAddress, shape.serverAddress);
     if (shape.target !== '') writer.attribute(9, ATTR.target, shape.target);
+    if (shape.mirrored === true) writer.attribute(9, ATTR.mirrored, true);
     if (attempt.status > 0) writer.attribute(9, ATTR.status, BigInt(attempt.status));
     writer.attribute(9, ATTR.attempt, BigInt(i + 1));
     if (i > 0) writer.attribute(9, ATTR.resendCount, BigInt(i));

@@ -63,6 +63,12 @@ export const FUNCTIONS = [
 ] as const;
 export type ProxyFunction = (typeof FUNCTIONS)[number];
 
+/** Bits of `marks`, by which a hop says that it is not what hops are in general. Append only. */
+export const HOP_MARKS = {
+  /** Of a copy of a request, or of what was called on its behalf. */
+  mirrored: 1,
+} as const;
+
 /** Names of the eight time points; the first is the start of the span, the last its end. */
 export const TIME_POINTS = [
   'request_first', // first byte of the request received
@@ -154,6 +160,8 @@ export interface HopShape {
   readonly consumer?: string;
   /** Own time is at most what is recorded; left out where it is exact. */
   readonly ownBound?: 'upper_bound';
+  /** Of a copy of a request, or of what was called on its behalf: no load; left out on any other. */
+  readonly mirrored?: true;
 }
 
 /** One try upstream. Times in milliseconds of the monotonic clock. */

@@ -43,6 +43,8 @@ export const ATTR = {
   ownBound: 'azimuth.own_bound',
   upstreamNs: 'azimuth.upstream_ns',
   attempts: 'azimuth.attempts',
+  /** True on hops of copies of requests, which are no load; left out on any other. */
+  mirrored: 'azimuth.mirrored',
   /** All other facts of the hop, packed: docs/HOP-FORMAT.md. */
   hop: 'azimuth.hop',
 
@@ -123,6 +125,20 @@ export const DEADLINE_HEADER = 'azimuth-deadline-ms';
  * from outside.
  */
 export const PEER_HEADER = 'azimuth-peer';
+
+/**
+ * Header that marks a copy of a request, with the value 1: its hops are no load. Believed from
+ * callers that are known only, told to workloads only. The trace id says the same (MIRRORED_TRACE), for
+ * applications that pass nothing else on.
+ */
+export const MIRRORED_HEADER = 'azimuth-mirrored';
+
+/**
+ * The first half of the trace id of a copy, as two words: the ASCII of `mirrored`. So the mark goes
+ * wherever trace context goes, and spans of applications can be told by it too. The other 64 bits
+ * are random; W3C level 2 asks for 56.
+ */
+export const MIRRORED_TRACE = [0x6d697272, 0x6f726564] as const;
 
 /** Header by which the proxy at the edge tells the application who sent a request, where it knows. */
 export const CONSUMER_HEADER = 'azimuth-consumer';

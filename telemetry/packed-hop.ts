@@ -8,7 +8,7 @@
  */
 import { PEER_KNOWN, PEER_ROLES } from './edge-class.ts';
 import type { HopRecord, HopShape } from './hop-record.ts';
-import { ANSWERED_BY, ATTEMPTS_MAX, FUNCTIONS, STREAM_CLASSES } from './hop-record.ts';
+import { ANSWERED_BY, ATTEMPTS_MAX, FUNCTIONS, HOP_MARKS, STREAM_CLASSES } from './hop-record.ts';
 import { computeHopTimes, createHopTimes, type HopTimes } from './hop-times.ts';
 import { OtlpError, putVarint, WireCursor } from './protobuf.ts';
 
@@ -18,8 +18,8 @@ export const HOP_VERSION = 1;
 const PHASES_MAX = 64;
 const WORD_MAX = 4294967295;
 
-/** Bytes that a packed hop can take at most: 22 numbers, all phases, all attempts, 8 bytes each, and the version. */
-export const PACKED_HOP_BYTES_MAX = 1 + 8 * (24 + 2 * FUNCTIONS.length + 5 * ATTEMPTS_MAX);
+/** Bytes that a packed hop can take at most: 25 numbers, all phases, all attempts, 8 bytes each, and the version. */
+export const PACKED_HOP_BYTES_MAX = 1 + 8 * (25 + 2 * FUNCTIONS.length + 5 * ATTEMPTS_MAX);
 
 /** One attempt as read from the packed form. Nanoseconds; `bits` as ATTEMPT_BITS. */
 export interface PackedAttempt {
@@ -67,6 +67,8 @@ export interface PackedHop {
   phaseIds: number[];
   phaseNs: number[];
   attempts: PackedAttempt[];
+  /** HOP_MARKS. */
+  marks: number;
 }
 
 const indexOf = <Name extends string>(names: readonly Name[]): Record<Name, number> =>
@@ -144,6 +146,8 @@ export function encodeHopTimes(
     p = putVarint(out, p, attempt.status & 0xffff);
     p = putVarint(out, p, attempt.bits & 0xff);
   }
+  // Nearly no hop has any, and 0 is what a reader takes for a number that is missing at the end.
+  if (shape.mirrored === true) p = putVarint(out, p, HOP_MARKS.mirrored);
   return p;
 }
 
@@ -183,6 +187,7 @@ export function createPackedHop(): PackedHop {
     phaseIds: [],
     phaseNs: [],
     attempts: [],
+    marks: 0,
   };
 }
 
@@ -259,6 +264,7 @@ export function readHop(cursor: WireCursor, start: number, end: number, hop: Pac
     attempt.bits = exact(cursor, end, 255);
   }
   hop.attempts.length = attempts;
+  hop.marks = word(cursor, end);
 }
 
 /** The next number, or 0 where the bytes end: an older writer did not know the field. */

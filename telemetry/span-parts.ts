@@ -86,6 +86,7 @@ export function encodeTemplate(
     [ATTR.ownBound, shape.ownBound ?? ''],
   ];
   for (const [key, value] of attributes) if (value !== '') writer.attribute(9, key, value);
+  if (shape.mirrored === true) writer.attribute(9, ATTR.mirrored, true);
   return { bytes: new Uint8Array(writer.finish()), time };
 }
 

@@ -19,7 +19,7 @@ FROM
             (
                 SELECT cityHash64(TraceId, substring(SpanId, 1, 15))
                 FROM spans
-                WHERE HopVersion > 0
+                WHERE HopVersion + MirrorVersion > 0
                     AND Timestamp >= fromUnixTimestamp64Milli({from_ms:Int64} - 60000)
                     AND Timestamp < fromUnixTimestamp64Milli({to_ms:Int64} + 60000)
                     AND cityHash64(TraceId) % {every:UInt32} = 0

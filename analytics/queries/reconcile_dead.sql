@@ -17,7 +17,7 @@ FROM
 WHERE (boot_id, dead_seq) NOT IN
 (
     SELECT toString(BootId), Seq FROM spans
-    WHERE HopVersion > 0
+    WHERE HopVersion + MirrorVersion > 0
         AND BootId IN {boots:Array(String)}
         AND Seq IN (SELECT arrayJoin(Seqs) FROM dead_letters)
 )

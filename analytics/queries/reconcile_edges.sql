@@ -32,7 +32,7 @@ FROM
             if(Side = 'inbound', 0, arrayCount(b -> bitAnd(b, 1) = 1, bits)) AS attempts_one,
             if(Side = 'inbound', 1, 0) AS entry_one
         FROM spans
-        WHERE HopVersion > 0
+        WHERE HopVersion + MirrorVersion > 0
             AND Timestamp >= fromUnixTimestamp64Milli({from_ms:Int64} - 60000)
             AND Timestamp < fromUnixTimestamp64Milli({to_ms:Int64} + 60000)
             AND if(Side = 'inbound', PeerKnown != 'unknown' AND Peer != '', attempts_one > 0)

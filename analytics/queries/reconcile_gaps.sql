@@ -7,7 +7,7 @@ FROM
     (
         SELECT DISTINCT Seq AS seq
         FROM spans
-        WHERE HopVersion > 0 AND BootId = {boot:String} AND Seq > {base:UInt64} AND Seq <= {last:UInt64}
+        WHERE HopVersion + MirrorVersion > 0 AND BootId = {boot:String} AND Seq > {base:UInt64} AND Seq <= {last:UInt64}
         UNION DISTINCT
         SELECT {last:UInt64} + 1 AS seq
     )

@@ -12,7 +12,7 @@ WITH boots AS
         AND Timestamp < fromUnixTimestamp64Milli({to_ms:Int64})
     UNION DISTINCT
     SELECT BootId FROM spans
-    WHERE HopVersion > 0
+    WHERE HopVersion + MirrorVersion > 0
         AND Timestamp >= fromUnixTimestamp64Milli({from_ms:Int64})
         AND Timestamp < fromUnixTimestamp64Milli({to_ms:Int64})
 ),

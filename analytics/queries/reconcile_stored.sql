@@ -21,7 +21,7 @@ FROM
         arrayElement({settled:Array(UInt64)}, Position) AS Settled,
         arrayElement({lasts:Array(UInt64)}, Position) AS Last
     FROM spans
-    WHERE HopVersion > 0
+    WHERE HopVersion + MirrorVersion > 0
         AND BootId IN {boots:Array(String)}
         AND Timestamp >= fromUnixTimestamp64Milli({since_ms:Int64})
         AND Seq > Base

@@ -1,5 +1,5 @@
 /**
- * Table `spans` as column buffers, in the order of store/schema/001_spans.sql (a test compares), and
+ * Table `spans` as column buffers, in the order of store/schema/ (a test compares), and
  * which attribute goes to which column. An attribute without a column, or whose value its column
  * cannot hold exactly, goes to the Maps: nothing that came in is lost or bent.
  */
@@ -70,6 +70,7 @@ function spanColumns() {
     linkTraceState: new ArrayColumn('Links.TraceState', text('')),
     linkAttributes: new ArrayColumn('Links.Attributes', new TextMapColumn('')),
     hopVersion: new NumberColumn('HopVersion', 'UInt8'),
+    mirrorVersion: new NumberColumn('MirrorVersion', 'UInt8'),
     mesh: word('Mesh'),
     cluster: word('Cluster'),
     topology: word('Topology'),

@@ -37,7 +37,7 @@ FROM ${RECENT}
 
   lag: `SELECT quantile(0.99)(greatest(0, toUnixTimestamp(IngestedAt) - (toUnixTimestamp64Nano(Timestamp) + Duration) / 1e9)) AS "until stored"
 FROM spans
-WHERE HopVersion > 0 AND IngestedAt >= now() - INTERVAL 5 MINUTE
+WHERE HopVersion + MirrorVersion > 0 AND IngestedAt >= now() - INTERVAL 5 MINUTE
 HAVING count() > 0`,
 
   /**
@@ -66,7 +66,7 @@ HAVING count() > 0`,
         FROM
         (
             SELECT BootId, Seq FROM spans
-            WHERE HopVersion > 0 AND IngestedAt >= now() - INTERVAL 30 MINUTE
+            WHERE HopVersion + MirrorVersion > 0 AND IngestedAt >= now() - INTERVAL 30 MINUTE
             UNION ALL
             SELECT arrayJoin(arrayZip(BootIds, Seqs)).1 AS BootId, arrayJoin(arrayZip(BootIds, Seqs)).2 AS Seq
             FROM dead_letters

@@ -51,10 +51,10 @@ export const PIPELINE_SQL = {
 SELECT sum(finished) AS "finished" FROM of_boots`,
 
   stored: `SELECT uniqExact(TraceId, SpanId) AS "stored" FROM spans
-WHERE HopVersion > 0 AND $__timeFilter(IngestedAt)`,
+WHERE HopVersion + MirrorVersion > 0 AND $__timeFilter(IngestedAt)`,
 
   doubled: `SELECT count() - uniqExact(TraceId, SpanId) AS "doubled" FROM spans
-WHERE HopVersion > 0 AND $__timeFilter(IngestedAt)`,
+WHERE HopVersion + MirrorVersion > 0 AND $__timeFilter(IngestedAt)`,
 
   droppedTotal: `WITH ${DROPPED}
 SELECT sum(hops) AS "dropped" FROM dropped`,
@@ -69,7 +69,7 @@ SELECT sumIf(queued + spooled, NOT closing) AS "queued" FROM of_boots`,
     uniqExact(TraceId, SpanId) / $__interval_s AS "stored",
     (count() - uniqExact(TraceId, SpanId)) / $__interval_s AS "doubled"
 FROM spans
-WHERE HopVersion > 0 AND $__timeFilter(IngestedAt)
+WHERE HopVersion + MirrorVersion > 0 AND $__timeFilter(IngestedAt)
 GROUP BY time
 ORDER BY time`,
 
@@ -83,7 +83,7 @@ FROM
         IngestedAt,
         greatest(0, toUnixTimestamp(IngestedAt) - (toUnixTimestamp64Nano(Timestamp) + Duration) / 1e9) AS delay_s
     FROM spans
-    WHERE HopVersion > 0 AND $__timeFilter(IngestedAt)
+    WHERE HopVersion + MirrorVersion > 0 AND $__timeFilter(IngestedAt)
 )
 GROUP BY time
 ORDER BY time`,

@@ -113,7 +113,7 @@ ORDER BY startTime, spanID`,
     BackoffNs / 1e6 AS backoff,
     Attempts AS attempts
 FROM spans
-WHERE TraceId = ${TRACE_VARIABLE} AND HopVersion > 0
+WHERE TraceId = ${TRACE_VARIABLE} AND HopVersion + MirrorVersion > 0
 ORDER BY Timestamp, SpanId
 LIMIT 1 BY TraceId, SpanId
 LIMIT 500`,

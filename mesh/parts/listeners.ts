@@ -32,10 +32,11 @@ export function gatewayListener(mesh: Mesh, gateway: GatewayConfig): Listener {
         return { cluster: { ...cluster, meshed, endpoints }, weight };
       });
       const functions = edgeFunctions(mesh, gateway, route);
-      if (attached === undefined) return edgeRoute(route, clusters, functions);
+      if (attached === undefined) return edgeRoute(config, route, clusters, functions);
       return edgeRoute(
-        // Whoever chooses the endpoint tries again: here that is the sidecar.
-        { ...route, retry: undefined, try_timeout_ms: undefined },
+        config,
+        // Whoever chooses the endpoint tries again, and copies: here that is the sidecar.
+        { ...route, retry: undefined, try_timeout_ms: undefined, mirror: undefined },
         clusters,
         // The sidecar finds the route by the path as the client wrote it, so it rewrites.
         functions === undefined ? undefined : { ...functions, rewrite: undefined },
@@ -77,6 +78,7 @@ function gatewayOutbound(
       const cluster = isHere ? applicationOf(config, bff) : clusterCalled(config, service);
       const rewrite = edgeFunctions(mesh, gateway, route)?.rewrite;
       const reachedBy = edgeRoute(
+        config,
         route,
         [{ cluster, weight: 1 }],
         rewrite === undefined ? undefined : { rewrite },
@@ -128,6 +130,7 @@ function workloadListeners(mesh: Mesh, served: ServedConfig & { workload: string
       workload: identity,
       routes: ingress.routes.map((route) =>
         edgeRoute(
+          config,
           route,
           [{ cluster: application, weight: 1 }],
           edgeFunctions(mesh, ingress, route),

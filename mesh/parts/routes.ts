@@ -27,6 +27,7 @@ export function edgeFunctions(
 
 /** `clusters`: at least one. */
 export function edgeRoute(
+  config: MeshConfig,
   route: EdgeRoute,
   clusters: readonly WeightedCluster[],
   functions: FunctionsPart | undefined,
@@ -40,6 +41,7 @@ export function edgeRoute(
     response_timeout_ms: route.response_timeout_ms,
     upgrades: route.upgrades,
     ...policy(route),
+    ...mirrorOf(config, route),
     ...(functions === undefined ? {} : { functions }),
     ...(inboundOf === undefined ? {} : { inbound_of: inboundOf }),
   };
@@ -77,7 +79,7 @@ export function workloadRoutes(
       cluster,
       response_timeout_ms: route.response_timeout_ms,
       upgrades: route.upgrades,
-      ...(hosts.length === 0 ? {} : policy(route)),
+      ...(hosts.length === 0 ? {} : { ...policy(route), ...mirrorOf(config, route) }),
       ...(functions === undefined ? {} : { functions }),
       ...allowOf(route.allow ?? workload.allow),
     };
@@ -110,6 +112,7 @@ export function externalRoute(
     response_timeout_ms: external.response_timeout_ms,
     upgrades: external.upgrades,
     ...policy(external),
+    ...mirrorOf(config, external),
   };
 }
 
@@ -146,6 +149,18 @@ function matchOf(
 function policy(written: Parameters<typeof policyOf>[0]): Pick<Route, 'policy'> {
   const found = policyOf(written);
   return found === undefined ? {} : { policy: found };
+}
+
+/** The key `mirror` of a route, where it was written. */
+function mirrorOf(
+  config: MeshConfig,
+  { mirror }: Pick<EdgeRoute, 'mirror'>,
+): Pick<Route, 'mirror'> {
+  if (mirror === undefined) return {};
+  const { to, percent, body_bytes_max, timeout_ms } = mirror;
+  return {
+    mirror: { cluster: clusterCalled(config, to), percent, body_bytes_max, timeout_ms },
+  };
 }
 
 function templateOf(template: string): Pick<Route, 'template' | 'segments'> {

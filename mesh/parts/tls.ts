@@ -58,9 +58,12 @@ export function identified(mesh: Mesh, proxy: string, listeners: readonly Listen
     return {
       ...listener,
       ...(listener.side === 'inbound' ? { tls } : {}),
-      routes: listener.routes.map(({ split, ...route }) => ({
+      routes: listener.routes.map(({ split, mirror, ...route }) => ({
         ...route,
         cluster: secured(route.cluster),
+        ...(mirror === undefined
+          ? {}
+          : { mirror: { ...mirror, cluster: secured(mirror.cluster) } }),
         ...(split === undefined
           ? {}
           : { split: split.map((one) => ({ ...one, cluster: secured(one.cluster) })) }),

@@ -45,6 +45,8 @@ export interface HopEvent {
   readonly error_type: string;
   readonly flags: readonly ResponseFlag[];
   readonly stream_class: StreamClass;
+  /** Of a copy of a request, which is no load; left out on any other. */
+  readonly mirrored?: true;
   readonly bytes_in: number;
   readonly bytes_out: number;
 }
@@ -147,6 +149,7 @@ export class HopFeed {
       error_type: record.errorType,
       flags: RESPONSE_FLAGS.filter((_, bit) => ((record.flags >>> bit) & 1) === 1),
       stream_class: record.streamClass,
+      ...(shape.mirrored === true ? { mirrored: true } : {}),
       bytes_in: record.bytesIn,
       bytes_out: record.bytesOut,
     };

@@ -11,6 +11,7 @@ import {
   type MetricSample,
 } from '../../runtime/metrics-text.ts';
 import type { ConfigStatusJson } from '../config-status.ts';
+import type { MirrorSnapshot } from '../mirror-counts.ts';
 import type { Answer } from '../workers/snapshots.ts';
 import {
   DURATION_BOUNDS_S,
@@ -84,8 +85,7 @@ export function metricsPage(
         cluster.endpoints.flatMap((endpoint) =>
           sample(endpoint).map(({ labels, value }) => ({
             labels: {
-              'azimuth.listener': cluster.listener,
-              'azimuth.target': cluster.name,
+              ...labelsOf(cluster),
               'server.address': endpoint.host,
               'server.port': endpoint.port,
               ...labels,
@@ -94,12 +94,25 @@ export function metricsPage(
           })),
         ),
     );
+  const mirrors = (
+    sample: (mirror: MirrorSnapshot) => { labels: Labelled; value: number }[],
+  ): MetricSample[] =>
+    all(
+      (of) => of.clusters,
+      (cluster) =>
+        cluster.mirror === undefined
+          ? []
+          : sample(cluster.mirror).map(({ labels, value }) => ({
+              labels: { ...labelsOf(cluster), ...labels },
+              value,
+            })),
+    );
   const clusters = (value: (cluster: ListenerCluster) => number): MetricSample[] =>
     all(
       (of) => of.clusters,
       (one) => [
         {
-          labels: { 'azimuth.listener': one.listener, 'azimuth.target': one.name },
+          labels: labelsOf(one),
           value: value(one),
         },
       ],
@@ -251,6 +264,24 @@ export function metricsPage(
       clusters((c) => c.overflows),
     )
     .counter(
+      'azimuth.mirror.sent',
+      '{request}',
+      'Copies of requests that were sent.',
+      mirrors(({ sent }) => [{ labels: {}, value: sent }]),
+    )
+    .counter(
+      'azimuth.mirror.skipped',
+      '{request}',
+      'Copies of requests that were not sent, by reason.',
+      mirrors(({ skipped }) => byLabel('reason', skipped)),
+    )
+    .counter(
+      'azimuth.mirror.failed',
+      '{request}',
+      'Copies of requests that were sent and got no whole answer.',
+      mirrors(({ failed }) => byLabel('error.type', failed)),
+    )
+    .counter(
       'azimuth.hops.finished',
       '{hop}',
       'Hops recorded.',
@@ -377,3 +408,17 @@ export function metricsPage(
 /** One series without labels, or none. */
 const only = (value: number | undefined): MetricSample[] =>
   value === undefined ? [] : [{ labels: {}, value }];
+
+/** A service may get requests and copies of a listener, by clusters of one name. */
+const labelsOf = ({ listener, name, mirror }: ListenerCluster): Labelled => ({
+  'azimuth.listener': listener,
+  'azimuth.target': name,
+  ...(mirror === undefined ? {} : { 'azimuth.mirrored': 'true' }),
+});
+
+/** One sample for each key of a count by name. */
+const byLabel = (
+  label: string,
+  counts: Readonly<Record<string, number>>,
+): { labels: Labelled; value: number }[] =>
+  Object.entries(counts).map(([name, value]) => ({ labels: { [label]: name }, value }));

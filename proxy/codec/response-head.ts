@@ -3,7 +3,15 @@
  * an HTTP/1.x response is nonsense: one verdict, BAD, which becomes 502 for the client.
  */
 import { CODEC_LIMITS } from '../limits.ts';
-import { MORE, parseFields, parseFraming } from './fields.ts';
+import {
+  BODY_CHUNKED,
+  BODY_NONE,
+  BODY_UNTIL_CLOSE,
+  MORE,
+  parsed,
+  parseFields,
+  parseFraming,
+} from './fields.ts';
 import { CR, FIELD_VALUE, LF, SP } from './tables.ts';
 
 export const BAD = -502;
@@ -46,3 +54,29 @@ export function parseResponseHead(b: Buffer, s: number, n: number): number {
   if (end < 0 || end - s > CODEC_LIMITS.headBytes) return BAD;
   return parseFraming(b, minor === 48) < 0 ? BAD : end;
 }
+
+/** How the body of the final answer just parsed is framed; `read` fills it in. */
+export const answerFraming = {
+  /** BODY_* that is read. */
+  kind: BODY_NONE,
+  /** There is none, whatever the head announces. */
+  isBodiless: false,
+  /** Behind its end the connection may carry another answer. */
+  keeps: false,
+
+  /** `isHead`: it answers a HEAD. */
+  read(isHead: boolean): void {
+    const { status } = statusLine;
+    // A 204 and a 205 have no content (RFC 9110 15.3.5, 15.3.6): an upstream that announces some all
+    // the same may still send it, so its connection is not used again.
+    const isEmpty = status === 204 || status === 205;
+    const announcesBody = parsed.bodyKind === BODY_CHUNKED || parsed.bodyBytes > 0;
+    this.isBodiless = isHead || isEmpty || status === 304;
+    this.kind = BODY_NONE;
+    if (!this.isBodiless) {
+      this.kind = parsed.bodyKind === BODY_NONE ? BODY_UNTIL_CLOSE : parsed.bodyKind;
+    }
+    this.keeps =
+      !parsed.close && this.kind !== BODY_UNTIL_CLOSE && !(isEmpty && !isHead && announcesBody);
+  },
+};

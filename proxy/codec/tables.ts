@@ -66,6 +66,7 @@ export const FIELD = {
   maxForwards: 27,
   azimuthRefused: 28,
   azimuthDeadline: 29,
+  azimuthMirrored: 30,
 } as const;
 export const FIELD_IDS = 32;
 
@@ -99,6 +100,7 @@ const NAMES: readonly [string, number][] = [
   ['max-forwards', FIELD.maxForwards],
   ['azimuth-deadline-ms', FIELD.azimuthDeadline],
   ['azimuth-refused', FIELD.azimuthRefused],
+  ['azimuth-mirrored', FIELD.azimuthMirrored],
 ];
 
 /** Which messages a field is taken out of before it is forwarded. */
@@ -128,6 +130,7 @@ for (let id: number = FIELD.forwarded; id <= FIELD.baggage; id++) {
   STRIPPED_FROM[id] = STRIP.edgeRequest;
 }
 STRIPPED_FROM[FIELD.azimuthDeadline] = STRIP.always;
+STRIPPED_FROM[FIELD.azimuthMirrored] = STRIP.always;
 STRIPPED_FROM[FIELD.baggage] = STRIP.edgeRequest | STRIP.edgeResponse;
 STRIPPED_FROM[FIELD.azimuthRefused] = STRIP.always;
 STRIPPED_FROM[FIELD.server] = STRIP.edgeResponse;

@@ -39,6 +39,8 @@ export interface TestHop {
   readonly proxy?: string;
   readonly boot?: string;
   readonly seq?: number;
+  /** It is the first hop of a copy of this one. */
+  readonly mirrorOf?: number;
   /** Unix seconds; default: the start. */
   readonly ingestedS?: number;
 }
@@ -50,17 +52,24 @@ const spanIdOf = (n: number): string => hex(n, 15) + '0';
 const timeOf = (ms: number): string =>
   new Date(ms).toISOString().replace('T', ' ').replace('Z', '');
 
-function rowOf(hop: TestHop): Record<string, string | number> {
-  const { n, durationNs = 5_000_000, waitNs = 0, ownNs = 300_000 } = hop;
+const traceIdOf = (n: number): string => hex(Math.floor(n / 5) + 1, 32);
+
+function rowOf(hop: TestHop): Record<string, unknown> {
+  const { n, mirrorOf, durationNs = 5_000_000, waitNs = 0, ownNs = 300_000 } = hop;
   return {
     Timestamp: timeOf(hop.atMs),
-    TraceId: hex(Math.floor(n / 5) + 1, 32),
+    TraceId: traceIdOf(n),
     SpanId: spanIdOf(n),
     ParentSpanId:
       hop.parentOf === undefined
         ? ''
         : spanIdOf(hop.parentOf).slice(0, 15) + hex(hop.parentAttempt ?? 1, 1),
-    HopVersion: 1,
+    HopVersion: mirrorOf === undefined ? 1 : 0,
+    MirrorVersion: mirrorOf === undefined ? 0 : 1,
+    'Links.TraceId': mirrorOf === undefined ? [] : [traceIdOf(mirrorOf)],
+    'Links.SpanId': mirrorOf === undefined ? [] : [spanIdOf(mirrorOf)],
+    'Links.TraceState': mirrorOf === undefined ? [] : [''],
+    'Links.Attributes': mirrorOf === undefined ? [] : [{}],
     Mesh: 'shop',
     Topology: 'separate',
     Role: hop.role ?? 'gateway',
@@ -96,7 +105,9 @@ export async function insertHops(store: StoreClient, hops: readonly TestHop[]): 
   const settings = 'SETTINGS insert_deduplicate = 0';
   const lines = hops.map((hop) => JSON.stringify(rowOf(hop)));
   await store.command(
-    `INSERT INTO spans (${Object.keys(rowOf({ n: 0, atMs: 0 })).join(', ')}) ${settings} FORMAT JSONEachRow\n${lines.join('\n')}`,
+    `INSERT INTO spans (${Object.keys(rowOf({ n: 0, atMs: 0 }))
+      .map((name) => `\`${name}\``)
+      .join(', ')}) ${settings} FORMAT JSONEachRow\n${lines.join('\n')}`,
   );
 }
 

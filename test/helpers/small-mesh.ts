@@ -2,34 +2,58 @@
  * Proxies of a mesh file that a test writes, real ones in this process over loopback, with the clock
  * and timers of Node; what they record comes back decoded.
  */
+import { join } from 'node:path';
+import { issueMesh } from '../../mesh/issue.ts';
 import { validateMesh } from '../../mesh/load.ts';
 import { proxyPart } from '../../mesh/parts.ts';
+import { withFiles } from '../../proxy/identity/files.ts';
 import { createProxy, type Proxy } from '../../proxy/process.ts';
 import { silentLog } from '../../runtime/log.ts';
 import { readSpans } from '../../telemetry/otlp-objects.ts';
+import type { OutboundMessage } from '../../transport/exporter.ts';
 import { recordedHop, type RecordedHop } from './proxy-lab.ts';
 import { until } from './until.ts';
+
+export interface SmallMeshSettings {
+  /** Folder of the mesh file; with it certificates are made as the file says. */
+  readonly folder?: string;
+  /** Gets every message instead of `hops`. */
+  readonly deliver?: (message: OutboundMessage) => Promise<void>;
+}
 
 export class SmallMesh {
   readonly #proxies = new Map<string, Proxy>();
   readonly #hops: RecordedHop[] = [];
 
   /** Starts every gateway and sidecar of `text`, a mesh file without its head. */
-  async start(text: string): Promise<this> {
+  async start(text: string, { folder, deliver }: SmallMeshSettings = {}): Promise<this> {
     const head = 'file_format: "1.0"\nmesh: test\nstore: { password: "${env:PASSWORD}" }\n';
-    const { mesh, faults } = validateMesh('mesh.yaml', head + text, () => 'password', '');
+    const file = join(folder ?? '', 'mesh.yaml');
+    const { mesh, faults } = validateMesh(file, head + text, () => 'password', '');
     if (mesh === undefined) throw new Error(faults.join('\n'));
+    if (folder !== undefined) {
+      const settled = (): Promise<void> => Promise.resolve();
+      await issueMesh(mesh, {
+        dir: undefined,
+        hours: 1,
+        newAuthority: true,
+        dropOld: true,
+        settled,
+      });
+    }
     const { gateways, sidecars } = mesh.config;
     for (const { name } of [...gateways, ...sidecars]) {
-      const part = proxyPart(mesh, name);
+      const part = folder === undefined ? proxyPart(mesh, name) : withFiles(proxyPart(mesh, name));
       const proxy = createProxy({
         part: { ...part, telemetry: { ...part.telemetry, flush_interval_ms: 10 } },
         exporter: {
           name: 'test',
           concurrency: 1,
-          send: ({ signal, body }) => {
-            if (signal === 'traces') this.#hops.push(...readSpans(body).map(recordedHop));
-            return Promise.resolve();
+          send: async (message) => {
+            if (deliver !== undefined) await deliver(message);
+            else if (message.signal === 'traces') {
+              this.#hops.push(...readSpans(message.body).map(recordedHop));
+            }
           },
           close: () => Promise.resolve(),
         },

@@ -163,66 +163,6 @@ SETTINGS ttl_only_drop_parts = 1, replicated_deduplication_window = 1000;
 CREATE TABLE IF NOT EXISTS azimuth.dead_letters ON CLUSTER azimuth AS azimuth_local.dead_letters
 ENGINE = Distributed('azimuth', 'azimuth_local', 'dead_letters', rand());
 
-CREATE OR REPLACE VIEW azimuth.otel_traces ON CLUSTER azimuth AS
-SELECT
-    Timestamp,
-    TraceId,
-    SpanId,
-    ParentSpanId,
-    TraceState,
-    if(SpanName = '' AND HopVersion > 0, trim(concat(Method, ' ', Route)), SpanName) AS SpanName,
-    toString(SpanKind) AS SpanKind,
-    ServiceName,
-    mapConcat(
-        mapFilter((k, v) -> v != '', map(
-            'service.name', toString(ServiceName),
-            'service.namespace', toString(ServiceNamespace),
-            'service.version', toString(ServiceVersion),
-            'service.instance.id', toString(Instance),
-            'host.name', toString(Host),
-            'cloud.availability_zone', toString(Zone),
-            'azimuth.mesh', toString(Mesh),
-            'azimuth.cluster', toString(Cluster),
-            'azimuth.topology', toString(Topology),
-            'azimuth.proxy.name', toString(Proxy),
-            'azimuth.proxy.role', toString(Role),
-            'azimuth.boot_id', toString(BootId),
-            'azimuth.clock_id', toString(ClockId))),
-        CAST(ResourceAttributes, 'Map(String, String)')) AS ResourceAttributes,
-    ScopeName,
-    ScopeVersion,
-    mapConcat(
-        mapFilter((k, v) -> v != '', map(
-            'http.request.method', toString(Method),
-            'http.route', toString(Route),
-            'http.response.status_code', if(HttpStatus = 0, '', toString(HttpStatus)),
-            'url.scheme', toString(Scheme),
-            'url.path', Path,
-            'server.address', toString(ServerAddress),
-            'network.protocol.version', toString(Protocol),
-            'client.address', ClientAddress,
-            'error.type', toString(ErrorType),
-            'service.peer.name', toString(Peer),
-            'azimuth.proxy.side', toString(Side),
-            'azimuth.edge_class', if(HopVersion = 0, '', toString(EdgeClass)),
-            'azimuth.traffic.direction', if(HopVersion = 0, '', transform(toString(EdgeClass), ['unknown', 'external_to_gateway', 'external_to_bff', 'gateway_to_workload', 'gateway_to_bff', 'gateway_bff_to_workload', 'bff_to_workload', 'workload_to_workload', 'workload_to_external', 'loopback'], ['unknown', 'north_south', 'north_south', 'east_west', 'east_west', 'east_west', 'east_west', 'east_west', 'north_south', 'neither'], 'unknown')),
-            'azimuth.target', toString(Target),
-            'azimuth.own_ns', if(HopVersion = 0, '', toString(OwnNs)),
-            'azimuth.upstream_ns', if(HopVersion = 0, '', toString(UpstreamNs)),
-            'azimuth.attempts', if(HopVersion = 0, '', toString(Attempts)))),
-        CAST(SpanAttributes, 'Map(String, String)')) AS SpanAttributes,
-    Duration,
-    toString(StatusCode) AS StatusCode,
-    StatusMessage,
-    `Events.Timestamp`,
-    `Events.Name`,
-    `Events.Attributes`,
-    `Links.TraceId`,
-    `Links.SpanId`,
-    `Links.TraceState`,
-    `Links.Attributes`
-FROM azimuth.spans;
-
 CREATE OR REPLACE VIEW azimuth.otel_traces_trace_id_ts ON CLUSTER azimuth AS
 SELECT TraceId, toDateTime(Timestamp) AS Start, toDateTime(Timestamp) AS End
 FROM azimuth.spans;
@@ -606,3 +546,87 @@ SELECT
 FROM azimuth.attribution
 ARRAY JOIN `Segments.Kind` AS Kind, `Segments.Place` AS Place, `Segments.Detail` AS Detail, `Segments.Ns` AS Ns
 WHERE IsRequest AND Incomplete = 0 AND StreamClass = '';
+
+ALTER TABLE azimuth_local.spans ON CLUSTER azimuth ADD COLUMN IF NOT EXISTS MirrorVersion UInt8 CODEC(ZSTD(1)) AFTER HopVersion;
+
+ALTER TABLE azimuth.spans ON CLUSTER azimuth ADD COLUMN IF NOT EXISTS MirrorVersion UInt8 AFTER HopVersion;
+
+CREATE OR REPLACE VIEW azimuth.mirrored_hops ON CLUSTER azimuth AS
+SELECT
+    Timestamp, TraceId, SpanId, ParentSpanId,
+    `Links.TraceId`[1] AS OfTraceId,
+    `Links.SpanId`[1] AS OfSpanId,
+    Mesh, Topology, Proxy, Role, Side, EdgeClass,
+    ServiceName, Peer, PeerRole, PeerKnown, Target, Route, Method, HttpStatus,
+    HttpStatus = 0 OR HttpStatus >= 500 AS Failed,
+    ErrorType, AnsweredBy, StreamClass, Flags, ConfigGeneration, Attempts,
+    Duration AS DurationNs,
+    (Duration - least(WaitNs, Duration)) / 1e6 AS LatencyMs,
+    OwnNs / 1e6 AS OwnMs,
+    BytesIn, BytesOut, BootId, Seq, IngestedAt
+FROM azimuth.spans
+WHERE MirrorVersion > 0
+    AND Timestamp >= {since:DateTime('UTC')}
+    AND Timestamp < {until:DateTime('UTC')}
+LIMIT 1 BY toStartOfMinute(Timestamp), TraceId, SpanId;
+
+CREATE OR REPLACE VIEW azimuth.otel_traces ON CLUSTER azimuth AS
+SELECT
+    Timestamp,
+    TraceId,
+    SpanId,
+    ParentSpanId,
+    TraceState,
+    if(SpanName = '' AND HopVersion + MirrorVersion > 0, trim(concat(Method, ' ', Route)), SpanName) AS SpanName,
+    toString(SpanKind) AS SpanKind,
+    ServiceName,
+    mapConcat(
+        mapFilter((k, v) -> v != '', map(
+            'service.name', toString(ServiceName),
+            'service.namespace', toString(ServiceNamespace),
+            'service.version', toString(ServiceVersion),
+            'service.instance.id', toString(Instance),
+            'host.name', toString(Host),
+            'cloud.availability_zone', toString(Zone),
+            'azimuth.mesh', toString(Mesh),
+            'azimuth.cluster', toString(Cluster),
+            'azimuth.topology', toString(Topology),
+            'azimuth.proxy.name', toString(Proxy),
+            'azimuth.proxy.role', toString(Role),
+            'azimuth.boot_id', toString(BootId),
+            'azimuth.clock_id', toString(ClockId))),
+        CAST(ResourceAttributes, 'Map(String, String)')) AS ResourceAttributes,
+    ScopeName,
+    ScopeVersion,
+    mapConcat(
+        mapFilter((k, v) -> v != '', map(
+            'http.request.method', toString(Method),
+            'http.route', toString(Route),
+            'http.response.status_code', if(HttpStatus = 0, '', toString(HttpStatus)),
+            'url.scheme', toString(Scheme),
+            'url.path', Path,
+            'server.address', toString(ServerAddress),
+            'network.protocol.version', toString(Protocol),
+            'client.address', ClientAddress,
+            'error.type', toString(ErrorType),
+            'service.peer.name', toString(Peer),
+            'azimuth.proxy.side', toString(Side),
+            'azimuth.edge_class', if(HopVersion + MirrorVersion = 0, '', toString(EdgeClass)),
+            'azimuth.traffic.direction', if(HopVersion + MirrorVersion = 0, '', transform(toString(EdgeClass), ['unknown', 'external_to_gateway', 'external_to_bff', 'gateway_to_workload', 'gateway_to_bff', 'gateway_bff_to_workload', 'bff_to_workload', 'workload_to_workload', 'workload_to_external', 'loopback'], ['unknown', 'north_south', 'north_south', 'east_west', 'east_west', 'east_west', 'east_west', 'east_west', 'north_south', 'neither'], 'unknown')),
+            'azimuth.target', toString(Target),
+            'azimuth.mirrored', if(MirrorVersion > 0, 'true', ''),
+            'azimuth.own_ns', if(HopVersion + MirrorVersion = 0, '', toString(OwnNs)),
+            'azimuth.upstream_ns', if(HopVersion + MirrorVersion = 0, '', toString(UpstreamNs)),
+            'azimuth.attempts', if(HopVersion + MirrorVersion = 0, '', toString(Attempts)))),
+        CAST(SpanAttributes, 'Map(String, String)')) AS SpanAttributes,
+    Duration,
+    toString(StatusCode) AS StatusCode,
+    StatusMessage,
+    `Events.Timestamp`,
+    `Events.Name`,
+    `Events.Attributes`,
+    `Links.TraceId`,
+    `Links.SpanId`,
+    `Links.TraceState`,
+    `Links.Attributes`
+FROM azimuth.spans;

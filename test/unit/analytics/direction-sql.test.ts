@@ -40,7 +40,7 @@ describe('direction SQL', () => {
   });
 
   it('is what the view `otel_traces` holds, by the split reading that spans are tagged with', () => {
-    const tag = `if(HopVersion = 0, '', ${directionSql('EdgeClass', 'split')})`;
-    assert.ok(schema('004_otel_traces.sql').includes(`'${ATTR.direction}', ${tag}`));
+    const tag = `if(HopVersion + MirrorVersion = 0, '', ${directionSql('EdgeClass', 'split')})`;
+    assert.ok(schema('042_otel_traces.sql').includes(`'${ATTR.direction}', ${tag}`));
   });
 });

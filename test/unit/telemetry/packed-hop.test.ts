@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { PEER_KNOWN, PEER_ROLES } from '../../../telemetry/edge-class.ts';
-import { ANSWERED_BY, STREAM_CLASSES } from '../../../telemetry/hop-record.ts';
+import { ANSWERED_BY, HOP_MARKS, STREAM_CLASSES } from '../../../telemetry/hop-record.ts';
 import { computeHopTimes, createHopTimes } from '../../../telemetry/hop-times.ts';
 import {
   decodeHop,
@@ -85,8 +85,18 @@ describe('packed hop', () => {
   });
 
   it('ignores what a later writer appends', () => {
-    const longer = Buffer.concat([packed(), Buffer.from([7, 0x80, 0x01, 9])]);
+    const longer = Buffer.concat([packed(), Buffer.from([0, 0x80, 0x01, 9])]);
     assert.deepEqual(decodeHop(longer), decodeHop(packed()));
+  });
+
+  it('says of a copy of a request that it is one, and takes no byte for any other', () => {
+    const out = new Uint8Array(PACKED_HOP_BYTES_MAX);
+    const shape = { ...SAMPLE_SHAPE, mirrored: true } as const;
+    const mirrored = out.subarray(0, encodeHop(workedHop(), shape, out, 0));
+    assert.equal(decodeHop(mirrored).marks, HOP_MARKS.mirrored);
+    assert.equal(mirrored.length, packed().length + 1);
+    assert.deepEqual(decodeHop(mirrored.subarray(0, -1)), decodeHop(packed()));
+    assert.equal(decodeHop(packed()).marks, 0);
   });
 
   it('reads numbers that an older writer did not know as 0', () => {
@@ -184,6 +194,8 @@ describe('docs/HOP-FORMAT.md', () => {
   it('names the fields of the example in the order of the byte table', () => {
     const scalars = rows('fields').map((row) => row[1]!);
     const shown = example.map((row) => row[3]!).filter((f) => !/^(phase|attempt) /.test(f));
-    assert.deepEqual(shown, scalars);
+    // The last one is written only where it is not 0, which it is not on most hops.
+    assert.deepEqual(shown, scalars.slice(0, -1));
+    assert.equal(scalars.at(-1), 'marks');
   });
 });
