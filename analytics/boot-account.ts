@@ -78,7 +78,7 @@ export interface LedgerRow {
   closing: number;
 }
 
-/** A row of reconcile_stored.sql. */
+/** A row of reconcile_stored.sql, or of reconcile_identities.sql. */
 export interface StoredRow {
   boot_id: string;
   proxy: string;

@@ -256,11 +256,17 @@ async function askStored(
   store: StoreClient,
   questions: readonly BootQuestion[],
 ): Promise<Map<string, StoredRow>> {
-  const rows = await store.query<StoredRow>(sql('reconcile_stored'), {
-    ...paramsOf(questions),
-    since_ms: Math.max(0, Math.min(...questions.map((q) => q.sinceMs))),
-  });
-  return new Map(rows.map((row) => [row.boot_id, row]));
+  const sinceMs = Math.max(0, Math.min(...questions.map((q) => q.sinceMs)));
+  const ask = <Row>(query: string, of: readonly BootQuestion[]): Promise<Row[]> =>
+    store.query<Row>(sql(query), { ...paramsOf(of), since_ms: sinceMs });
+  const rows = await ask<StoredRow & { repeated: number }>('reconcile_stored', questions);
+  const found = new Map<string, StoredRow>(rows.map((row) => [row.boot_id, row]));
+  const repeated = new Set(rows.filter((row) => row.repeated === 1).map((row) => row.boot_id));
+  const again = questions.filter(({ bootId }) => repeated.has(bootId));
+  if (again.length === 0) return found;
+  for (const row of await ask<StoredRow>('reconcile_identities', again))
+    found.set(row.boot_id, row);
+  return found;
 }
 
 function totalOf(boots: readonly BootAccount[]): Reconciliation['totals'] {

@@ -1,25 +1,26 @@
--- What the store holds of each boot named, past its base: hops once each, rows, sequence numbers.
--- A pair of boot and sequence number with two identities makes `stored` exceed `seqs`: an alarm.
+-- What the store holds of each boot named, past its base. As many rows as numbers means a hop for each
+-- number, and counting is all there is to do; `repeated` says that there are more rows, and then
+-- reconcile_identities.sql tells replays from twins.
 SELECT
     BootId AS boot_id,
     any(Proxy) AS proxy,
     toString(any(Role)) AS role,
-    uniqExactIf((TraceId, SpanId), Seq <= Last) AS stored,
-    countIf(Seq <= Last) AS rows,
-    uniqExactIf(Seq, Seq <= Last) AS seqs,
-    uniqExactIf(Seq, Seq <= Settled) AS settled_seqs,
-    uniqExactIf((TraceId, SpanId), Seq > Last) AS stored_after,
-    uniqExactIf(Seq, Seq > Last) AS seqs_after,
+    countIf(Seq <= Last) AS stored,
+    stored AS rows,
+    stored AS seqs,
+    countIf(Seq <= Settled) AS settled_seqs,
+    countIf(Seq > Last) AS stored_after,
+    stored_after AS seqs_after,
+    count() > groupBitmap(Seq) AS repeated,
     max(Seq) AS seq_max,
     toUnixTimestamp64Milli(max(Timestamp)) AS newest_ms
 FROM
 (
     SELECT
-        BootId, Proxy, Role, TraceId, SpanId, Seq, Timestamp,
-        indexOf({boots:Array(String)}, BootId) AS Position,
-        arrayElement({bases:Array(UInt64)}, Position) AS Base,
-        arrayElement({settled:Array(UInt64)}, Position) AS Settled,
-        arrayElement({lasts:Array(UInt64)}, Position) AS Last
+        BootId, Proxy, Role, Seq, Timestamp,
+        transform(BootId, {boots:Array(String)}, {bases:Array(UInt64)}, toUInt64(0)) AS Base,
+        transform(BootId, {boots:Array(String)}, {settled:Array(UInt64)}, toUInt64(0)) AS Settled,
+        transform(BootId, {boots:Array(String)}, {lasts:Array(UInt64)}, toUInt64(0)) AS Last
     FROM spans
     WHERE HopVersion + MirrorVersion > 0
         AND BootId IN {boots:Array(String)}

@@ -14,10 +14,10 @@ import {
   OK,
   ProxyLab,
   type LabSettings,
-  type RawPeer,
   type RecordedHop,
   type Script,
 } from '../../helpers/proxy-lab.ts';
+import type { RawPeer } from '../../helpers/raw-peer.ts';
 
 const SHADOW_OK = 'HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nshadow';
 
