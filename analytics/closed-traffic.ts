@@ -172,9 +172,10 @@ export class ClosedTraffic {
 
   #add(rows: readonly TrafficRow[], sign: 1 | -1): void {
     for (const row of rows) {
-      const cell = this.cells[
-        PROXY_ROLES.indexOf(row.role) * EDGE_CLASSES.length + EDGE_CLASSES.indexOf(row.edge_class)
-      ]!;
+      const cell =
+        this.cells[
+          PROXY_ROLES.indexOf(row.role) * EDGE_CLASSES.length + EDGE_CLASSES.indexOf(row.edge_class)
+        ]!;
       cell.hops.add(Math.min(row.status_class, STATUS_CLASSES.length - 1), sign * row.hops);
       addBuckets(cell.duration, DURATION, row.latency, sign);
       cell.duration.addSum(sign * row.effective_ns);

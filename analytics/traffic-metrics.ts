@@ -78,7 +78,7 @@ export function trafficMetrics(
       legs.map((group) => histogramOf(group, 'own')),
     )
     .counter(
-      'azimuth.traffic.minutes',
+      'azimuth.traffic.builds',
       '{minute}',
       'Minutes counted: closed ones, and those corrected since rows came late.',
       Object.entries(minutes).map(([reason, value]) => ({ labels: { reason }, value })),
