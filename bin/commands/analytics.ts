@@ -35,7 +35,8 @@ Serves on analytics.host and port of the mesh file:
   /readyz           ok, or which job readers must wait for, and how far it is
   /healthz
 
-  --mesh FILE   the mesh file: section analytics (host, port) and store
+  --mesh FILE   the mesh file: section analytics (host, port, reader: the store's user of the API)
+                and store
   --check       validate, open nothing, exit
 `,
   async run(args) {
@@ -55,6 +56,7 @@ Serves on analytics.host and port of the mesh file:
     }
     const log = createLog({ fields: { process: 'analytics' } });
     const store = createStoreClient(part.store);
+    const readingStore = createStoreClient(part.readingStore);
     const nowMs = (): number => Date.now();
     const { retention_days: retentionDays } = part.store;
     const settings = { store, log, retentionDays, nowMs };
@@ -73,7 +75,7 @@ Serves on analytics.host and port of the mesh file:
     const api = createAnalyticsApi({
       host: part.host,
       port: part.port,
-      store,
+      store: readingStore,
       retentionDays,
       jobs,
       closedTraffic,
@@ -81,6 +83,7 @@ Serves on analytics.host and port of the mesh file:
     });
     const lifecycle = new Lifecycle(log);
     lifecycle.add({ name: 'store client', stop: () => store.close() });
+    lifecycle.add({ name: 'reading store client', stop: () => readingStore.close() });
     for (const job of jobs) lifecycle.add(job);
     lifecycle
       .add(api)

@@ -7,9 +7,13 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import type { Context } from 'mocha';
 
+/** Whether a program of Prometheus is installed. */
+export const hasPrometheus = (program: 'promtool' | 'prometheus'): boolean =>
+  spawnSync(program, ['--version']).status === 0;
+
 /** Skips the test or hook where a program of Prometheus is not installed. */
 export function requirePrometheus(context: Context, program: 'promtool' | 'prometheus'): void {
-  if (spawnSync(program, ['--version']).status === 0) return;
+  if (hasPrometheus(program)) return;
   const why = `${program} is needed (apt-get install prometheus)`;
   if (process.env['CI'] === 'true') assert.fail(why);
   console.warn(`      PENDING: ${why}`);
