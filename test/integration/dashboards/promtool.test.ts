@@ -39,6 +39,17 @@ describe('promtool', function () {
   it('takes the scrape configuration with its rules', () => {
     passes(['check', 'config', `${RULES}prometheus.yaml`]);
     for (const file of PROMETHEUS_RULE_FILES) passes(['check', 'rules', RULES + file]);
+    // Debian builds promtool without discovery in Kubernetes: the rest, with a target of its own.
+    const text = readFileSync(`${RULES}kubernetes.yaml`, 'utf8');
+    const found = /kubernetes_sd_configs:\n *- .*$/m;
+    assert.match(text, found);
+    writeFileSync(
+      join(folder, 'kubernetes.yaml'),
+      text
+        .replace(found, "static_configs: [{ targets: ['pod:1'] }]")
+        .replaceAll(/- (azimuth-.*rules\.yaml)/g, `- ${RULES}$1`),
+    );
+    passes(['check', 'config', join(folder, 'kubernetes.yaml')]);
   });
 
   it('finds by the rules what they are to find, and nothing else', () => {
