@@ -17,6 +17,7 @@ import {
   type ComposeService,
 } from './compose-file.ts';
 import { loadMesh } from '../../mesh/load.ts';
+import { analyticsPart } from '../../mesh/parts.ts';
 import { PROMETHEUS_RULE_FILES } from '../helpers/prometheus-rules.ts';
 
 const compose = readCompose();
@@ -314,6 +315,18 @@ describe('docker-compose.yml, against code and mesh file', () => {
         assert.ok(known.has(port), `${name}: ${port}`);
     }
     assert.ok(known.has('15000') && known.has('19092'));
+  });
+
+  it('has the jobs of analytics write and its API read, each as its own user', () => {
+    const running = ours.filter((name) => compose.services[name]!.command?.[0] === 'analytics');
+    assert.deepEqual(running, ['analytics', 'analytics-scale']);
+    for (const name of running) {
+      const environment = environmentOf(compose.services[name]!);
+      const { store, readingStore } = analyticsPart(loadMesh(ROOT + MESH_FILE, environment));
+      const { AZIMUTH_WRITER_PASSWORD: writes, AZIMUTH_READER_PASSWORD: reads } = demoEnvironment();
+      assert.deepEqual([store.user, store.password], ['azimuth_writer', writes], name);
+      assert.deepEqual([readingStore.user, readingStore.password], ['azimuth_reader', reads], name);
+    }
   });
 
   it('has Prometheus scrape every process, each where it listens for other containers', () => {
