@@ -11,6 +11,7 @@ import {
 } from '../runtime/http-app.ts';
 import { METRICS_CONTENT_TYPE } from '../runtime/metrics-text.ts';
 import type { StoreClient } from '../store/client.ts';
+import type { ClosedTraffic } from './closed-traffic.ts';
 import { shareDone } from './jobs/progress.ts';
 import { createLiveFeed } from './live/feed.ts';
 import { jobMetrics } from './metrics.ts';
@@ -19,6 +20,7 @@ import { explainTrace } from './reports/explain.ts';
 import { FORMATS, readReport, REPORTS, type Format } from './reports/catalogue.ts';
 import { openApiDocument } from './openapi.ts';
 import type { Scheduler } from './scheduler.ts';
+import { trafficMetrics } from './traffic-metrics.ts';
 import { MINUTE_MS } from './window.ts';
 
 /** Without a successful run for this long, readers see minutes unpublished that should not be. */
@@ -31,9 +33,11 @@ export function createAnalyticsApi(settings: {
   readonly retentionDays: number;
   /** Jobs that readers wait for. */
   readonly jobs: readonly Pick<Scheduler, 'name' | 'state'>[];
+  /** What `/metrics` says of the mesh; whoever runs the jobs keeps it up to date. Absent: nothing. */
+  readonly closedTraffic?: ClosedTraffic;
   readonly nowMs: () => number;
 }): HttpAppServer {
-  const { store, jobs, nowMs, retentionDays } = settings;
+  const { store, jobs, closedTraffic, nowMs, retentionDays } = settings;
   const live = createLiveFeed({ store, retentionDays, nowMs });
   const server = createHttpApp('analytics', {
     host: settings.host,
@@ -41,7 +45,9 @@ export function createAnalyticsApi(settings: {
     notReady: () => jobs.map((job) => whyLate(job, nowMs())).find((why) => why !== undefined),
     routes(app) {
       app.get('/metrics', (_req: HttpRequest, res: HttpResponse) => {
-        res.type(METRICS_CONTENT_TYPE).send(jobMetrics(jobs, nowMs()).toString());
+        const text = jobMetrics(jobs, nowMs());
+        if (closedTraffic !== undefined) trafficMetrics(text, closedTraffic);
+        res.type(METRICS_CONTENT_TYPE).send(text.toString());
       });
       servePage(app);
       app.get('/api/live', (req: HttpRequest, res: HttpResponse) =>
@@ -56,10 +62,18 @@ export function createAnalyticsApi(settings: {
           res.json(await explainTrace(store, String(req.params['trace'])));
         }),
       );
-      app.get('/api/openapi.json', (req: HttpRequest, res: HttpResponse) =>
+      app.get('/openapi.json', (req: HttpRequest, res: HttpResponse) =>
         usage(res, () => {
           parametersOf(req, []);
           res.json(openApiDocument());
+        }),
+      );
+      // Where it was first.
+      app.get('/api/openapi.json', (req: HttpRequest, res: HttpResponse) =>
+        usage(res, () => {
+          parametersOf(req, []);
+          // Relative: a gateway before us may have put its own path in front of ours.
+          res.redirect(308, '../openapi.json');
         }),
       );
       for (const report of REPORTS) {

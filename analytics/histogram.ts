@@ -13,6 +13,8 @@
 export const BUCKETS = 216;
 /** `bits >> 49` of 1,024: the index of bucket 0. */
 const FIRST = 8264;
+/** 2 ** 10 = 1,024: where the first octave begins. */
+const FIRST_OCTAVE = 10;
 /** Explicit mantissa (52 bits) less the 3 that are kept. */
 const SHIFT = 49n;
 
@@ -37,6 +39,14 @@ export function boundsOf(bucket: number): { lowNs: number; highNs: number } {
     lowNs: bucket === 0 ? 0 : floorOf(bucket),
     highNs: bucket >= BUCKETS - 1 ? Infinity : floorOf(bucket + 1),
   };
+}
+
+/**
+ * The power of two at which a bucket's octave ends: a bucket holds nanoseconds below 2 ** this. Eight
+ * buckets share one, so that octaves are sums of buckets and no bucket is cut.
+ */
+export function octaveEndOf(bucket: number): number {
+  return bucket >= BUCKETS - 1 ? Infinity : FIRST_OCTAVE + (bucket >> 3) + 1;
 }
 
 /** Hops per bucket. */

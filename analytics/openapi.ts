@@ -165,7 +165,7 @@ export function openApiDocument(): object {
           },
         },
       },
-      '/api/openapi.json': {
+      '/openapi.json': {
         get: {
           operationId: 'openapi',
           summary: 'This document.',

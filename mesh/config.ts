@@ -8,7 +8,7 @@
  * their YAML names in code, so that one grep finds every use. Each default says why it is so.
  */
 import { z } from 'zod';
-import { DEFAULT_PORTS } from '../runtime/ports.ts';
+import { analytics } from './config/analytics.ts';
 import { collector } from './config/collector.ts';
 import { external } from './config/externals.ts';
 import { gateway } from './config/gateways.ts';
@@ -16,7 +16,7 @@ import { identity } from './config/identity.ts';
 import { sidecar, type ingress } from './config/sidecars.ts';
 import { store } from './config/store.ts';
 import { telemetry } from './config/telemetry.ts';
-import { endpoint, name, text } from './config/values.ts';
+import { name, text } from './config/values.ts';
 import { workload } from './config/workloads.ts';
 import { limitsSchema } from './limits.ts';
 
@@ -42,7 +42,7 @@ const meshConfigSchema = z.strictObject({
   limits: limitsSchema.describe('Limits of every proxy, each process by itself: docs/LIMITS.md.'),
   store,
   collector,
-  analytics: endpoint(DEFAULT_PORTS.analytics),
+  analytics,
   // Left out: off. Certificates have to be made first.
   identity: identity.optional().describe('Certificates of the proxies: docs/IDENTITY.md.'),
   gateways: z.array(gateway).default([]),
@@ -75,6 +75,7 @@ export function parseMeshConfig(raw: unknown): z.ZodSafeParseResult<MeshConfig> 
 /** Places of secrets. Each comes from the environment, and none is ever shown. */
 export const SECRETS: readonly (readonly string[])[] = [
   ['store', 'password'],
+  ['analytics', 'reader', 'password'],
   ['telemetry', 'otlp', 'token'],
   ['telemetry', 'kafka', 'sasl', 'password'],
   ['collector', 'otlp_http', 'token'],

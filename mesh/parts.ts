@@ -33,7 +33,10 @@ export interface CollectorPart {
 export interface AnalyticsPart extends Endpoint {
   readonly mesh: string;
   readonly topology: string;
+  /** As the user of the jobs, who may write. */
   readonly store: StorePart;
+  /** As the user of the API; the same where the mesh file names none. */
+  readonly readingStore: StorePart;
 }
 
 export function storePart(mesh: Mesh): StorePart {
@@ -53,7 +56,9 @@ export function collectorPart(mesh: Mesh): CollectorPart {
 
 export function analyticsPart(mesh: Mesh): AnalyticsPart {
   const { analytics, mesh: name, topology } = mesh.config;
-  return { ...analytics, mesh: name, topology, store: storePart(mesh) };
+  const { reader, ...address } = analytics;
+  const store = storePart(mesh);
+  return { ...address, mesh: name, topology, store, readingStore: { ...store, ...reader } };
 }
 
 /**

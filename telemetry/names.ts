@@ -34,6 +34,8 @@ export const ATTR = {
   edgeClass: 'azimuth.edge_class',
   /** The split reading; `perspective` is a parameter of the query. */
   direction: 'azimuth.traffic.direction',
+  /** Of metrics that stand under both; no span carries it. */
+  perspective: 'azimuth.traffic.perspective',
   /** Whom the hop calls: the cluster, that is the target workload. */
   target: 'azimuth.target',
   /** Who sent the request, by API key or token: a name of few, else `other`. */

@@ -1,5 +1,5 @@
 -- Requests from outside of a window, each once, that ran out of time or came near it. `DeadlineMs` is
--- what the caller granted, plus one; without one, a request counts as timed out when its answer was
+-- what the route gave them (timeout_ms), plus one; without one, a request counts as timed out when its answer was
 -- 504, or a proxy gave up on its upstream (flag UT, bit 3 of RESPONSE_FLAGS).
 SELECT
     TraceId AS trace,

@@ -177,7 +177,7 @@ export const REPORTS: readonly Report[] = [
     name: 'deadlines',
     summary: 'who ate the budget of the requests that ran out of time',
     options: ['route'],
-    keys: ['rows', 'requests', 'over', 'near', 'timed_out', 'lines', 'gave_up'],
+    keys: ['rows', 'requests', 'over', 'near', 'timed_out', 'lines', 'left', 'gave_up'],
     async read(store, { window, filter }) {
       const figures = await readDeadlines(store, window, filter.route);
       return presented(figures, presentDeadlines(figures), withHead(figures, figures.lines));

@@ -1,8 +1,9 @@
 /**
  * The report of deadlines: who ate the budget of the requests that ran out of time. A request counts
- * as late by the deadline that its caller granted, where the record has one; else when it was
- * answered 504 or a proxy gave up on its upstream. Late requests are split into segments like those
- * of the attribution, so that the time that they lost has an owner.
+ * as late by the deadline that its record names (timeout_ms of its route), where it has one; else when it
+ * was answered 504 or a proxy gave up on its upstream. Late requests are split into segments like those
+ * of the attribution, so that the time that they lost has an owner; and what each proxy recorded as left
+ * on their arrival is shown beside it. Where no proxy recorded it, it is unknown and never guessed.
  */
 import type { StoreClient } from '../../store/client.ts';
 import { OpenTraces } from '../attribution/open-traces.ts';
@@ -48,11 +49,26 @@ export interface GaveUp {
   readonly hops: number;
 }
 
+/** What was left of the late requests' deadlines at one place; medians, milliseconds. */
+export interface DeadlineLeft {
+  readonly service: string;
+  readonly side: string;
+  /** Hops that recorded a deadline, and those that did not. */
+  readonly hops: number;
+  readonly unknown: number;
+  /** On arrival; null where no hop recorded it. */
+  readonly left_ms: number | null;
+  /** When the hop was over; 0 when nothing was left. */
+  readonly left_after_ms: number | null;
+  /** Hops that lasted longer than what was left. */
+  readonly over: number;
+}
+
 export interface Deadlines extends ReportHead {
   readonly report: 'deadlines';
   readonly route: string | null;
   readonly requests: number;
-  /** Requests whose record names the time that the caller granted. */
+  /** Requests whose record names the time that they had. */
   readonly with_deadline: number;
   readonly over: number;
   /** Used 80 % or more of the budget. */
@@ -63,6 +79,8 @@ export interface Deadlines extends ReportHead {
   readonly incomplete: number;
   /** By mean time, most first. */
   readonly lines: readonly DeadlineLine[];
+  /** Of the late requests that were looked at, the most that was left first. */
+  readonly left: readonly DeadlineLeft[];
   readonly gave_up: readonly GaveUp[];
 }
 
@@ -106,8 +124,22 @@ export async function readDeadlines(
     near: of('near'),
     timed_out: of('timed_out'),
     ...split,
+    left: await readLeft(store, window, chosen),
     gave_up: await store.query<GaveUp>(sql('deadline_givers_up'), params),
   };
+}
+
+async function readLeft(
+  store: StoreClient,
+  window: Window,
+  chosen: readonly string[],
+): Promise<DeadlineLeft[]> {
+  if (chosen.length === 0) return [];
+  return store.query<DeadlineLeft>(sql('deadline_left'), {
+    traces: chosen,
+    from_ms: window.fromMs,
+    to_ms: window.toMs + LONGEST_MS,
+  });
 }
 
 async function splitTraces(
@@ -163,7 +195,8 @@ async function splitTraces(
 export function presentDeadlines(report: Deadlines): Presentation {
   const late = report.over + report.near + report.timed_out;
   const lines = report.lines.filter((line) => Math.abs(line.share) >= 0.005).slice(0, 12);
-  const { gave_up: gaveUp } = report;
+  const { gave_up: gaveUp, left } = report;
+  const msOf = (ms: number | null): string => (ms === null ? 'unknown' : threeDigits(ms));
   return {
     title: 'Deadlines',
     about: 'Who ate the budget of the requests that ran out of time.',
@@ -187,6 +220,26 @@ export function presentDeadlines(report: Deadlines): Presentation {
           late === 0
             ? 'No request of this window ran out of time or came near it.'
             : 'None of the late requests could be split completely.',
+      },
+      {
+        caption: 'What was left of the deadline of late requests, by proxy (medians, ms)',
+        columns: [
+          {
+            head: 'proxy of',
+            spare: 0,
+            cells: left.map(({ service, side }) => `${service} (${side})`),
+          },
+          { head: 'on arrival', spare: 0, cells: left.map((line) => msOf(line.left_ms)) },
+          { head: 'at the end', spare: 0, cells: left.map((line) => msOf(line.left_after_ms)) },
+          { head: 'over', spare: 0, cells: left.map(({ over }) => count(over)) },
+          { head: 'hops', spare: 1, cells: left.map(({ hops }) => count(hops)) },
+          { head: 'unknown', spare: 1, cells: left.map(({ unknown }) => count(unknown)) },
+        ],
+        bars: {
+          head: '',
+          shares: left.map((line) => (line.left_ms ?? 0) / Math.max(1, left[0]?.left_ms ?? 1)),
+        },
+        empty: 'No late request, so nothing that was left of a deadline.',
       },
       {
         caption: 'Proxies that gave up waiting, and on whom',
@@ -221,7 +274,7 @@ export function presentDeadlines(report: Deadlines): Presentation {
     warnings: [
       ...(report.requests > 0 && report.with_deadline === 0
         ? [
-            'No record of this window names a deadline: late are the requests that were answered 504 or that a proxy gave up on.',
+            'No request of this window has a deadline (timeout_ms): late are those that were answered 504 or that a proxy gave up on.',
           ]
         : []),
       ...(late > 0 && late < FEW_LATE

@@ -4,6 +4,7 @@
  */
 import { parseArgs } from 'node:util';
 import { createAnalyticsApi } from '../../analytics/api.ts';
+import { ClosedTraffic } from '../../analytics/closed-traffic.ts';
 import { createAttributionJob } from '../../analytics/jobs/attribution.ts';
 import type { OnProgress } from '../../analytics/jobs/progress.ts';
 import { runRollup } from '../../analytics/jobs/rollup.ts';
@@ -27,13 +28,15 @@ be killed at any time and go on where they were. Two processes at once give one 
 
 Serves on analytics.host and port of the mesh file:
   /                 the live page
-  /api/…            the reports, as "azimuth report" makes them (all of it: /api/openapi.json):
+  /api/…            the reports, as "azimuth report" makes them (all of it: /openapi.json):
                     /api/gateway-vs-mesh?last=5m&perspective=split, /api/attribution?last=1h
-  /metrics          lag, progress, runs and reopened minutes of each job
+  /metrics          lag, progress, runs and reopened minutes of each job; requests, legs, durations
+                    and own time of closed minutes by direction, role and perspective
   /readyz           ok, or which job readers must wait for, and how far it is
   /healthz
 
-  --mesh FILE   the mesh file: section analytics (host, port) and store
+  --mesh FILE   the mesh file: section analytics (host, port, reader: the store's user of the API)
+                and store
   --check       validate, open nothing, exit
 `,
   async run(args) {
@@ -53,12 +56,16 @@ Serves on analytics.host and port of the mesh file:
     }
     const log = createLog({ fields: { process: 'analytics' } });
     const store = createStoreClient(part.store);
+    const readingStore = createStoreClient(part.readingStore);
     const nowMs = (): number => Date.now();
     const { retention_days: retentionDays } = part.store;
     const settings = { store, log, retentionDays, nowMs };
     const attribution = createAttributionJob(settings);
+    const closedTraffic = new ClosedTraffic(settings);
     const rollup = async (onProgress: OnProgress): Promise<JobOutcome> => {
+      await closedTraffic.begin();
       const { built: published, ...outcome } = await runRollup({ ...settings, onProgress });
+      await closedTraffic.read();
       return { published, ...outcome };
     };
     const jobs = [
@@ -68,13 +75,15 @@ Serves on analytics.host and port of the mesh file:
     const api = createAnalyticsApi({
       host: part.host,
       port: part.port,
-      store,
+      store: readingStore,
       retentionDays,
       jobs,
+      closedTraffic,
       nowMs,
     });
     const lifecycle = new Lifecycle(log);
     lifecycle.add({ name: 'store client', stop: () => store.close() });
+    lifecycle.add({ name: 'reading store client', stop: () => readingStore.close() });
     for (const job of jobs) lifecycle.add(job);
     lifecycle
       .add(api)

@@ -12,6 +12,7 @@
 import { directionOf } from '../../telemetry/edge-class.ts';
 import type { HopRecord, HopShape } from '../../telemetry/hop-record.ts';
 import { ATTR } from '../../telemetry/names.ts';
+import { STATUS_CLASSES, STATUS_CLASS_LABEL } from '../../telemetry/status-class.ts';
 
 /** Advisory bounds of http.server.request.duration in the semantic conventions, seconds. */
 export const DURATION_BOUNDS_S = [
@@ -22,10 +23,7 @@ export const OWN_BOUNDS_S = [
   0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1,
 ] as const;
 
-/** Value of the label azimuth.status_class by the first digit of a status; 0 = no answer at all. */
-const STATUS_CLASSES = ['none', '1xx', '2xx', '3xx', '4xx', '5xx'] as const;
 const CLASSES = STATUS_CLASSES.length;
-const STATUS_CLASS_LABEL = 'azimuth.status_class';
 
 /** Buckets, one more than bounds, and the sum behind them. */
 const DURATION_CELLS = DURATION_BOUNDS_S.length + 2;

@@ -17,6 +17,8 @@ import {
   type ComposeService,
 } from './compose-file.ts';
 import { loadMesh } from '../../mesh/load.ts';
+import { analyticsPart } from '../../mesh/parts.ts';
+import { PROMETHEUS_RULE_FILES } from '../helpers/prometheus-rules.ts';
 
 const compose = readCompose();
 const services = Object.entries(compose.services);
@@ -118,7 +120,7 @@ describe('docker-compose.yml, service by service', () => {
 
   it('pins every image to a version', () => {
     for (const [name, service] of services) {
-      assert.match(service.image, /:\d+(\.\d+)+$/, name);
+      assert.match(service.image, /:v?\d+(\.\d+)+$/, name);
     }
     for (const file of ['Dockerfile', 'deploy/grafana/Dockerfile']) {
       const text = readFileSync(ROOT + file, 'utf8');
@@ -301,8 +303,8 @@ describe('docker-compose.yml, against code and mesh file', () => {
   it('names only ports that the mesh file, Kafka, ClickHouse or Grafana have', () => {
     const known = new Set([
       ...[...meshText.matchAll(/(?:port: |:)(\d{4,5})\b/g)].map(([, port]) => port!),
-      // Defaults of the products: Kafka for the host, ClickHouse HTTP, Grafana.
-      ...['9092', '8123', '3000'],
+      // Defaults of the products: Kafka for the host, ClickHouse HTTP, Grafana, Prometheus.
+      ...['9092', '8123', '3000', '9090'],
     ]);
     for (const [name, service] of services) {
       const published = (service.ports ?? []).map((port) => port.split(':').at(-1)!);
@@ -313,6 +315,46 @@ describe('docker-compose.yml, against code and mesh file', () => {
         assert.ok(known.has(port), `${name}: ${port}`);
     }
     assert.ok(known.has('15000') && known.has('19092'));
+  });
+
+  it('has the jobs of analytics write and its API read, each as its own user', () => {
+    const running = ours.filter((name) => compose.services[name]!.command?.[0] === 'analytics');
+    assert.deepEqual(running, ['analytics', 'analytics-scale']);
+    for (const name of running) {
+      const environment = environmentOf(compose.services[name]!);
+      const { store, readingStore } = analyticsPart(loadMesh(ROOT + MESH_FILE, environment));
+      const { AZIMUTH_WRITER_PASSWORD: writes, AZIMUTH_READER_PASSWORD: reads } = demoEnvironment();
+      assert.deepEqual([store.user, store.password], ['azimuth_writer', writes], name);
+      assert.deepEqual([readingStore.user, readingStore.password], ['azimuth_reader', reads], name);
+    }
+  });
+
+  it('has Prometheus scrape every process, each where it listens for other containers', () => {
+    const { scrape_configs: jobs } = parse(
+      readFileSync(`${ROOT}dashboards/prometheus/prometheus.yaml`, 'utf8'),
+    ) as { scrape_configs: { static_configs: { targets: string[] }[] }[] };
+    const targets = jobs.flatMap((job) => job.static_configs.flatMap((one) => one.targets));
+    const listens = new Map([
+      ...[...config.gateways, ...config.sidecars].map(
+        ({ machine, admin }) => [machine!, admin] as const,
+      ),
+      ['collector', config.collector.admin] as const,
+      ['analytics', config.analytics] as const,
+    ]);
+    const open = [...listens].map(([container, { port }]) => `${container}:${port}`);
+    assert.deepEqual(targets.sort(), open.sort());
+    for (const [container, { host, port }] of listens) {
+      assert.equal(host, '0.0.0.0', `${container} listens on loopback, where Prometheus is not`);
+      const published = compose.services[container]!.ports ?? [];
+      // Nobody outside of the stack reads the configuration or the requests of a proxy.
+      if (container !== 'analytics') {
+        assert.ok(!published.some((one) => one.endsWith(`:${port}`)), container);
+      }
+    }
+    const mounts = compose.services['prometheus']!.volumes!.map((one) => one.split(':')[0]!);
+    for (const file of ['prometheus.yaml', ...PROMETHEUS_RULE_FILES]) {
+      assert.ok(mounts.includes(`./dashboards/prometheus/${file}`), file);
+    }
   });
 
   it('sets only variables that something reads', () => {

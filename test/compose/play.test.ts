@@ -13,6 +13,7 @@ import { loadMesh } from '../../mesh/load.ts';
 import { proxyPart, storePart } from '../../mesh/parts.ts';
 import { createStoreClient } from '../../store/client.ts';
 import { requireKafka } from '../helpers/kafka-broker.ts';
+import { hasPrometheus, requirePrometheus } from '../helpers/promtool.ts';
 import { until } from '../helpers/until.ts';
 import { readCompose, servicesOf } from './compose-file.ts';
 import { play, type Played } from './play.ts';
@@ -42,7 +43,8 @@ describe('docker-compose.yml, played', function () {
   it('carries the load of profile demo and counts each request once, over Kafka', async () => {
     folder = mkdtempSync(join(tmpdir(), 'azimuth-play-'));
     const fromMs = Date.now();
-    played = await play(compose, 'demo', ['grafana'], folder);
+    const without = hasPrometheus('prometheus') ? ['grafana'] : ['grafana', 'prometheus'];
+    played = await play(compose, 'demo', without, folder);
     const { meshFile, environment, translate } = played;
     const collectors = loadMesh(meshFile('collector'), environment('collector'));
     const store = createStoreClient(storePart(collectors));
@@ -101,6 +103,12 @@ describe('docker-compose.yml, played', function () {
     }
   });
 
+  it('has Prometheus read every process, and evaluate its rules', async function () {
+    requirePrometheus(this, 'prometheus');
+    if (played === undefined) this.skip();
+    await assertScraped(played.translate('http://prometheus:9090', 'load'));
+  });
+
   it('ends each of our processes by itself on SIGTERM, users before what they use', async function () {
     if (played === undefined) this.skip();
     const { end, meshFile, environment } = played;
@@ -119,3 +127,42 @@ describe('docker-compose.yml, played', function () {
     }
   });
 });
+
+/** Every target of the scrape configuration answers, and the figures are there under their names. */
+async function assertScraped(prometheus: string): Promise<void> {
+  const query = async (
+    promql: string,
+  ): Promise<{ metric: Record<string, string>; value: [number, string] }[]> => {
+    const url = `${prometheus}/api/v1/query?query=${encodeURIComponent(promql)}`;
+    const { data } = (await (await fetch(url)).json()) as {
+      data: { result: { metric: Record<string, string>; value: [number, string] }[] };
+    };
+    return data.result;
+  };
+  const up = await until(async () => {
+    const targets = await query('up');
+    return targets.length === 9 && targets.every(({ value }) => value[1] === '1') && targets;
+  }, 60_000);
+  const jobs = new Set(up.map(({ metric }) => metric['job']));
+  assert.deepEqual(
+    [...jobs].sort(),
+    ['analytics', 'collector', 'gateway', 'sidecar'].map((name) => `azimuth-${name}`),
+  );
+  for (const [promql, least] of [
+    // Two roles by six classes of status, from the start on.
+    ['count(azimuth_traffic_requests_total)', 12],
+    ['count(azimuth_traffic_legs_total)', 96],
+    ['sum(http_server_request_duration_seconds_count{job="azimuth-gateway"})', REQUESTS_LEAST],
+    ['count(http_server_request_duration_seconds_count{job="azimuth-sidecar"})', 6],
+    ['azimuth_collector_spans_total', REQUESTS_LEAST],
+    // A rule: the groups are evaluated.
+    ['count(azimuth_slo:unavailable:budget)', 1],
+  ] as const) {
+    await until(async () => {
+      const [first] = await query(promql);
+      return first !== undefined && Number(first.value[1]) >= least;
+    }, 60_000).catch((error: unknown) => {
+      throw new Error(`${promql} is not ${least} or more`, { cause: error });
+    });
+  }
+}

@@ -12,6 +12,7 @@
  *   a port                 one that is free here, the same for all containers
  *   Kafka's image          a real broker with the settings that the image would make of its environment
  *   ClickHouse's image     the embedded store; it has one user, the writer (store-users.test.ts has the rights)
+ *   Prometheus' image      the program of this machine, scraping each second
  *
  * What it cannot play: images of others, so no Grafana. Linux only: elsewhere 127/8 is one address.
  */
@@ -73,7 +74,7 @@ export async function play(
     servicesOf(compose, profile).filter(([name]) => !without.includes(name)),
   );
   const meshText = readFileSync(join(ROOT, compose.configs['mesh']!.file), 'utf8');
-  const ports = await portMap(meshText);
+  const ports = await portMap(`${meshText} port: ${PROMETHEUS_PORT}`);
   const networkOf = (name: string): string =>
     /^service:(.*)$/.exec(services.get(name)?.network_mode ?? '')?.[1] ?? name;
   const addresses = addressMap([...services.keys()].map(networkOf));
@@ -101,6 +102,9 @@ export async function play(
     const certificates = mounted(services.get(container)!, CERTIFICATES, folder);
     if (certificates !== CERTIFICATES) own['AZIMUTH_CERTS'] = certificates;
     if (own['AZIMUTH_STORE_USER'] === 'azimuth_owner') Object.assign(own, writer());
+    if ('AZIMUTH_READER_PASSWORD' in own) {
+      own['AZIMUTH_READER_PASSWORD'] = writer().AZIMUTH_STORE_PASSWORD;
+    }
     // Its loopback: the address that its sidecar shares.
     if ('PORT' in own) own['HOST'] = addresses.get(networkOf(container))!;
     return own;
@@ -109,10 +113,11 @@ export async function play(
     container: string,
     args: readonly string[],
     env: NodeJS.ProcessEnv,
+    program = process.execPath,
   ): Running => {
     const log = join(folder, container, 'log');
     const file = openSync(log, 'a');
-    const child = spawn(process.execPath, args, { cwd: ROOT, env, stdio: ['ignore', file, file] });
+    const child = spawn(program, args, { cwd: ROOT, env, stdio: ['ignore', file, file] });
     closeSync(file);
     const ended = new Promise<number | null>((resolve) => {
       child.once('exit', resolve);
@@ -127,7 +132,9 @@ export async function play(
   const start = async (container: string, service: ComposeService): Promise<void> => {
     mkdirSync(join(folder, container), { recursive: true });
     // A proxy's listeners are at its own machine's address, in whoever's copy of the file.
-    const parts = meshText.split(/^(?= {2}- name: )/m).map((part) => {
+    // The embedded store's one user reads, too.
+    const asWriter = meshText.replace('user: azimuth_reader', 'user: azimuth_writer');
+    const parts = asWriter.split(/^(?= {2}- name: )/m).map((part) => {
       const machine = /^ {4}machine: (\S+)$/m.exec(part)?.[1];
       return translate(part, machine ?? container);
     });
@@ -147,6 +154,29 @@ export async function play(
       const one = spawnHere(container, store, env);
       await untilHealthy(one, () =>
         fetch(url)
+          .then(({ ok }) => ok)
+          .catch(() => false),
+      );
+      return;
+    }
+    if (container === 'prometheus') {
+      const dir = join(folder, container);
+      for (const volume of service.volumes ?? []) {
+        const [source = '', target = ''] = volume.split(':');
+        if (!source.startsWith('./')) continue;
+        const text = translate(readFileSync(join(ROOT, source), 'utf8'), container);
+        const often = text.replace(/^( *(?:scrape|evaluation)_interval:).*$/gm, '$1 1s');
+        writeFileSync(join(dir, target.split('/').at(-1)!), often);
+      }
+      const address = `${addresses.get(container)!}:${ports.get(PROMETHEUS_PORT)!}`;
+      const args = [
+        `--config.file=${join(dir, 'prometheus.yaml')}`,
+        `--storage.tsdb.path=${join(dir, 'data')}`,
+        `--web.listen-address=${address}`,
+      ];
+      const one = spawnHere(container, args, { PATH: process.env['PATH'] }, 'prometheus');
+      await untilHealthy(one, () =>
+        fetch(`http://${address}/-/ready`)
           .then(({ ok }) => ok)
           .catch(() => false),
       );
@@ -218,6 +248,9 @@ export async function play(
     stop,
   };
 }
+
+/** In no mesh file. */
+const PROMETHEUS_PORT = '9090';
 
 /** The stack's own patience is longer; here nobody waits for what hangs. */
 const STOP_GRACE_MS = 30_000;

@@ -35,6 +35,12 @@ export interface TestHop {
   readonly waitNs?: number;
   readonly ownNs?: number;
   readonly streamClass?: string;
+  /** Left at the start; absent: the hop had none. */
+  readonly deadlineMs?: number;
+  /** Default `separate`. */
+  readonly topology?: string;
+  /** Default 0. */
+  readonly generation?: number;
   readonly attemptBits?: number;
   readonly proxy?: string;
   readonly boot?: string;
@@ -71,7 +77,9 @@ function rowOf(hop: TestHop): Record<string, unknown> {
     'Links.TraceState': mirrorOf === undefined ? [] : [''],
     'Links.Attributes': mirrorOf === undefined ? [] : [{}],
     Mesh: 'shop',
-    Topology: 'separate',
+    Topology: hop.topology ?? 'separate',
+    ConfigGeneration: hop.generation ?? 0,
+    DeadlineMs: hop.deadlineMs === undefined ? 0 : hop.deadlineMs + 1,
     Role: hop.role ?? 'gateway',
     Side: hop.side ?? 'ingress',
     EdgeClass: hop.edgeClass ?? 'external_to_gateway',

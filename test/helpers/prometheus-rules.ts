@@ -11,8 +11,14 @@ export interface PrometheusRule {
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
+/** Files of rules in dashboards/prometheus, as the scrape configuration must name them. */
+export const PROMETHEUS_RULE_FILES = ['azimuth-rules.yaml', 'azimuth-traffic-rules.yaml'] as const;
+
+/** The rules of all files. */
 export function readPrometheusRules(): readonly PrometheusRule[] {
-  const url = new URL('../../dashboards/prometheus/azimuth-rules.yaml', import.meta.url);
-  const file = parse(readFileSync(url, 'utf8')) as { groups: { rules: PrometheusRule[] }[] };
-  return file.groups.flatMap((group) => group.rules);
+  return PROMETHEUS_RULE_FILES.flatMap((name) => {
+    const url = new URL(`../../dashboards/prometheus/${name}`, import.meta.url);
+    const file = parse(readFileSync(url, 'utf8')) as { groups: { rules: PrometheusRule[] }[] };
+    return file.groups.flatMap((group) => group.rules);
+  });
 }

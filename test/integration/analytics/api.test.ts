@@ -67,7 +67,7 @@ describe('analytics API', function () {
   });
 
   it('serves its description, which is the one in docs and names every report', async () => {
-    const served = (await (await get('/api/openapi.json')).json()) as Document;
+    const served = (await (await get('/openapi.json')).json()) as Document;
     const kept = readFileSync(new URL('../../../docs/openapi.json', import.meta.url), 'utf8');
     assert.deepEqual(served, JSON.parse(kept));
     assert.equal(served.openapi, '3.1.0');
@@ -85,8 +85,19 @@ describe('analytics API', function () {
     }
   });
 
+  it('leads from where its description was first to where it is', async () => {
+    const moved = await fetch(`http://127.0.0.1:${api.port()}/api/openapi.json`, {
+      redirect: 'manual',
+    });
+    assert.equal(moved.status, 308);
+    const followed = await get('/api/openapi.json');
+    assert.equal(new URL(followed.url).pathname, '/openapi.json');
+    assert.equal(((await followed.json()) as Document).openapi, '3.1.0');
+    assert.equal((await get('/api/openapi.json?x=1')).status, 400);
+  });
+
   it('takes every parameter that it describes, and answers with the keys that it promises', async () => {
-    const described = (await (await get('/api/openapi.json')).json()) as Document;
+    const described = (await (await get('/openapi.json')).json()) as Document;
     const { parameters, schemas } = described.components;
     for (const report of REPORTS) {
       const names = described.paths[`/api/${report.name}`]!.get.parameters!.map(
@@ -122,7 +133,7 @@ describe('analytics API', function () {
       ['/api/routes?last=', /no length of time/],
       ['/api/compare?base_generation=0', /no generation/],
       ['/api/live?last=5m&speed=2', /this path takes no speed; it takes: last/],
-      ['/api/openapi.json?pretty=1', /takes no pretty; it takes: nothing/],
+      ['/openapi.json?pretty=1', /takes no pretty; it takes: nothing/],
       [`/api/traces/${'0'.repeat(32)}?deep=1`, /takes no deep/],
       ['/api/traces/abc', /no trace id/],
     ] as const) {

@@ -110,4 +110,25 @@ describe('report compare', function () {
     await assert.rejects(async () => read({ base_from: window.from }), /base_from and base_to belong together/); // prettier-ignore
     await assert.rejects(async () => read({ base_generation: 'x' }), /no generation/);
   });
+
+  it('finds the effect of a topology or a generation in traffic of the same minutes', async () => {
+    const random = seededRandom(42);
+    const fromMs = T0 + 10 * MINUTE_MS;
+    const here = requests(random, fromMs, 40 * COUNT, 0, 0.01, 1500).map((hop) => ({ ...hop, generation: 7 })); // prettier-ignore
+    const there = requests(random, fromMs, 60 * COUNT, 700_000, 0.01, 1500).map((hop) => ({ ...hop, topology: 'merged', generation: 8 })); // prettier-ignore
+    await insertHops(store.client, [...here, ...there]);
+    const window = { from: iso(fromMs), to: iso(fromMs + 2 * MINUTE_MS) };
+    for (const options of [
+      { topology: 'merged', base_topology: 'separate' },
+      { generation: '8', base_generation: '7' },
+    ]) {
+      const { base, current, lines } = (await read({ ...window, ...options }))
+        .figures as Comparison;
+      assert.deepEqual([base.requests, current.requests], [1500, 1500]);
+      const own = lines.find(({ measure }) => measure === 'own_mean')!;
+      assert.equal(own.verdict, 'higher');
+      assert.ok(Math.abs(own.difference! - 0.7) < 1e-6, String(own.difference));
+      assert.equal(verdicts(lines)['rate'], 'no_difference_shown');
+    }
+  });
 });

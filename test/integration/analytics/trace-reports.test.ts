@@ -179,6 +179,37 @@ describe('reports of whole traces', function () {
     assert.ok(Math.abs(figures.lines.reduce((sum, l) => sum + l.share, 0) - 1) < 1e-9);
     assert.deepEqual(figures.gave_up.map(({ service, hops }) => [service, hops]), [['edge', 4]]); // prettier-ignore
     assert.match(report.text({ width: 110, color: false }), /Where the time of late requests went/);
+    // Only the gateway's records named a deadline: at every other proxy it is unknown, and not guessed.
+    for (const { service, side, hops, unknown, left_ms: left } of figures.left) {
+      const isEdge = service === 'edge' && side === 'ingress';
+      assert.equal(hops, isEdge ? figures.over + figures.near : 0, `${service} ${side}`);
+      assert.equal(left === null, !isEdge);
+      if (isEdge) assert.equal(unknown, 4);
+    }
     assert.equal(KIND.residual, SEGMENT_KINDS.length - 1);
+  });
+
+  it('say what was left of a deadline at each proxy, as the proxies recorded it', async () => {
+    const hop = (n: number, more: Partial<TestHop>): TestHop => ({ n, atMs: T0 + 1000, ...more });
+    const inner = { role: 'sidecar', side: 'inbound', peer: 'edge' } as const;
+    // Three requests with 100 ms each. The gateway takes some before it calls; `c` got no deadline.
+    const hops = [0, 1, 2].flatMap((i) => [
+      hop(5 * i, { durationNs: 101e6, ownNs: 5e6, deadlineMs: 100, status: 504, flags: 8 }),
+      hop(5 * i + 1, { ...inner, edgeClass: 'gateway_to_bff', service: 'b', parentOf: 5 * i, durationNs: (80 + 10 * i) * 1e6, deadlineMs: 90 - 10 * i }), // prettier-ignore
+      hop(5 * i + 2, { ...inner, edgeClass: 'bff_to_workload', service: 'c', parentOf: 5 * i + 1, durationNs: 40e6 }), // prettier-ignore
+    ]);
+    await insertHops(store.client, hops);
+    await insertHops(store.client, hops.slice(0, 4));
+    const report = await read('deadlines', made);
+    const { left } = report.figures as Deadlines;
+    assert.deepEqual(left, [
+      { service: 'edge', side: 'ingress', hops: 3, unknown: 0, left_ms: 100, left_after_ms: 0, over: 3 }, // prettier-ignore
+      // 90, 80 and 70 ms were left, and took 80, 90 and 100.
+      { service: 'b', side: 'inbound', hops: 3, unknown: 0, left_ms: 80, left_after_ms: 0, over: 2 }, // prettier-ignore
+      { service: 'c', side: 'inbound', hops: 0, unknown: 3, left_ms: null, left_after_ms: null, over: 0 }, // prettier-ignore
+    ]);
+    const text = report.text({ width: 110, color: false });
+    assert.match(text, /b \(inbound\) +80(\.0)? +0/);
+    assert.match(text, /c \(inbound\) +unknown +unknown/);
   });
 });

@@ -4,6 +4,8 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { parse } from 'yaml';
 import { loadMesh, type Mesh } from '../../../mesh/load.ts';
 import { DEFAULT_LIMITS } from '../../../proxy/limits.ts';
 import { ROOT, imageEntrypoint } from '../../compose/compose-file.ts';
@@ -20,6 +22,10 @@ import {
 
 const MESH_FOLDER = '/etc/azimuth/mesh';
 const STORE = { AZIMUTH_STORE_USER: 'none', AZIMUTH_STORE_PASSWORD: 'none' };
+/** Where Prometheus is taken to run. */
+const MONITORING = {
+  namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'monitoring' } },
+};
 /** What a Lifecycle gives a process to end, seconds. */
 const LIFECYCLE_S = 15;
 /** What an application of the example gets between the end of preStop and its sidecar's. */
@@ -196,7 +202,11 @@ describe('deploy/kubernetes', function () {
       for (const name of names)
         for (const port of allowed)
           assert.ok(portsOf(name).includes(port), `${metadata.name}: ${name}`);
-      assert.ok(!allowed.includes('admin'), `${metadata.name} opens admin pages`);
+      for (const { from = [], ports } of spec!.ingress ?? []) {
+        if (!ports.some(({ port }) => port === 'admin')) continue;
+        assert.deepEqual(from, [MONITORING], `${metadata.name} opens admin pages to others`);
+        assert.equal(ports.length, 1, metadata.name);
+      }
     }
     // Every Deployment has a policy.
     const bound = all('NetworkPolicy').flatMap(({ spec }) => [
@@ -217,6 +227,29 @@ describe('deploy/kubernetes', function () {
       assert.ok(startupProbe !== undefined, pod);
       for (const probe of [livenessProbe, readinessProbe, startupProbe])
         assert.ok(portsOf(pod).includes(String(probe.httpGet?.port)), pod);
+    }
+  });
+
+  it('lets Prometheus find every process by container and port, and reach it through the policies', () => {
+    const { scrape_configs: jobs } = parse(
+      readFileSync(`${ROOT}dashboards/prometheus/kubernetes.yaml`, 'utf8'),
+    ) as { scrape_configs: { relabel_configs: { action?: string; regex: string }[] }[] };
+    const keep = jobs[0]!.relabel_configs.find(({ action }) => action === 'keep')!.regex;
+    for (const { pod, container } of ours()) {
+      const { name, ports = [] } = container;
+      const scraped = ports.filter((port) => new RegExp(`^(?:${keep})$`).test(`${name};${port.name}`)); // prettier-ignore
+      assert.equal(scraped.length, ports.length === 0 ? 0 : 1, `${pod}: ${name}`);
+      for (const { name: port } of scraped) {
+        const policy = all('NetworkPolicy').find(({ spec }) => {
+          const { matchLabels, matchExpressions } = spec!.podSelector!;
+          return matchLabels?.['app'] === pod || matchExpressions?.[0]?.values.includes(pod);
+        });
+        const reached = policy!.spec!.ingress!.some(
+          ({ from, ports: open }) =>
+            isDeepStrictEqual(from, [MONITORING]) && open.some((one) => one.port === port),
+        );
+        assert.ok(reached, `${pod}: ${port}`);
+      }
     }
   });
 
@@ -295,6 +328,10 @@ describe('deploy/kubernetes', function () {
           name: 'azimuth-store',
           key: `${expected.replace('azimuth_', '')}-password`,
         });
+      // Its API reads as another user.
+      const reader = container.env?.find(({ name }) => name === 'AZIMUTH_READER_PASSWORD');
+      const key = pod === 'analytics' ? 'reader-password' : undefined;
+      assert.equal(reader?.valueFrom?.secretKeyRef?.key, key, pod);
     }
   });
 

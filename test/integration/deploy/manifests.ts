@@ -73,7 +73,12 @@ export interface Manifest {
       readonly matchLabels?: Readonly<Record<string, string>>;
       readonly matchExpressions?: readonly { readonly values: readonly string[] }[];
     };
-    readonly ingress?: readonly { readonly ports: readonly { readonly port: string }[] }[];
+    readonly ingress?: readonly {
+      readonly from?: readonly {
+        readonly namespaceSelector?: { readonly matchLabels: Readonly<Record<string, string>> };
+      }[];
+      readonly ports: readonly { readonly port: string }[];
+    }[];
     readonly template?: {
       readonly metadata: { readonly labels: Readonly<Record<string, string>> };
       readonly spec: PodSpec;

@@ -172,6 +172,7 @@ telemetry:
   otlp: { token: "\${env:SECRET}" }
   kafka: { sasl: { mechanism: plain, username: u, password: "\${env:SECRET}" } }
 collector: { otlp_http: { token: "\${env:SECRET}" }, otlp_grpc: { token: "\${env:SECRET}" } }
+analytics: { reader: { user: r, password: "\${env:SECRET}" } }
 `);
     assert.deepEqual(faults, []);
     assert.equal(mesh?.config.telemetry.kafka.sasl?.password, 'secret');
@@ -190,6 +191,7 @@ telemetry:
   otlp: { token: hunter2 }
   kafka: { sasl: { mechanism: plain, username: u, password: hunter2 } }
 collector: { otlp_http: { token: hunter2 }, otlp_grpc: { token: hunter2 } }
+analytics: { reader: { user: r, password: hunter2 } }
 `);
     assert.equal(faults.length, SECRETS.length, faults.join('\n'));
     for (const place of SECRETS) {
