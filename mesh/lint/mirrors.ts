@@ -97,7 +97,7 @@ export function mirrorCountsAsLoad({ config }: LintInput): Finding[] {
   return copyingRoutes(config).flatMap(({ route, path, to }) =>
     config.sidecars.flatMap((sidecar, index) =>
       sidecar.serves.flatMap((served, at): Finding[] => {
-        if (served.workload !== to || served.inbound?.mesh_only !== false) return [];
+        if (served.workload !== to || served.inbound.mesh_only) return [];
         return [
           {
             rule: 'mirror-counts-as-load',

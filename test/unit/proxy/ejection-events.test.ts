@@ -111,6 +111,7 @@ describe('An endpoint that is ejected', () => {
         [
           'info',
           {
+            proxy: 'proxy-under-test',
             listener: 'main',
             cluster: 'catalog',
             endpoint: `127.0.0.1:${failing.port}`,
