@@ -214,7 +214,9 @@ const fault = z
     delay_ms: wholeNumber(1, 60_000).optional().describe('How long a request is held back.'),
     // 100 for a delay that was written: who names one wants to see it. 0 for aborts: they are asked for.
     delay_percent: percent.default(100).describe('Share of the requests that are held back.'),
-    abort_percent: percent.default(0).describe('Share of the requests that are answered 503.'),
+    abort_percent: percent.default(0).describe('Share of the requests that are answered by us.'),
+    // 503: what a service that is away answers.
+    abort_status: wholeNumber(400, 599).default(503).describe('With what: 400 to 599.'),
   })
   .refine((f) => f.delay_ms !== undefined || f.abort_percent > 0, {
     message: 'injects nothing (write delay_ms, or abort_percent above 0)',

@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 import { parseEnv } from 'node:util';
 import { AzimuthError, messageOf } from '../runtime/errors.ts';
 import { meshJsonSchema, parseMeshConfig, REDACTED, SECRETS, type MeshConfig } from './config.ts';
+import { passedByFaults } from './passed-by.ts';
 import { formatWarnings, referenceFaults } from './references.ts';
 import { readSource, type Fault, type Path, type Source } from './source.ts';
 
@@ -86,6 +87,8 @@ export function validateMesh(
   if (parsed.data === undefined || faults.length > 0) {
     return { mesh: undefined, faults: show(file, faults), source };
   }
+  const passedBy = passedByFaults(parsed.data, source);
+  if (passedBy.length > 0) return { mesh: undefined, faults: show(file, passedBy), source };
   return {
     mesh: { file, config: parsed.data, warnings: show(file, formatWarnings(source)) },
     faults: [],

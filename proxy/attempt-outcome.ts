@@ -21,3 +21,7 @@ export function outcomeOf({ bits, status }: AttemptRecord): AttemptOutcome {
   if (status >= 502 && status <= 504) return 'failure';
   return status >= 500 || status === 429 ? 'refusal' : 'success';
 }
+
+/** The same in a word, of one that counted against the endpoint. */
+export const failureText = ({ bits, status }: AttemptRecord): string =>
+  attemptEnd(bits) || `status ${status}`;

@@ -9,7 +9,6 @@
  */
 import { ATTEMPT_BITS, T } from '../telemetry/hop-record.ts';
 import type { ProcessLoad } from './admission.ts';
-import { outcomeOf } from './attempt-outcome.ts';
 import { Backlog } from './backlog.ts';
 import { waitingBytes } from './codec/output.ts';
 import type { HopMeter } from './hop-meter.ts';
@@ -149,7 +148,7 @@ export class Attempts {
       const { attempt, record } = this.#meter;
       const answeredMs = record.timesMs[T.responseFirst]!;
       const latencyMs = (Number.isNaN(answeredMs) ? atMs : answeredMs) - attempt.startMs;
-      runtime.attemptEnds(upstream, atMs, latencyMs, outcomeOf(attempt), this.#isProbe);
+      runtime.attemptEnds(upstream, atMs, latencyMs, attempt, this.#isProbe);
     }
     return upstream;
   }

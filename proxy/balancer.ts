@@ -66,20 +66,24 @@ export interface Balanced {
   readonly load: EndpointLoad;
 }
 
-export interface BalancerSettings {
+export interface BalancerSettings<E> {
   readonly outliers: OutliersPart;
   /** In order instead of by load. */
   readonly roundRobin: boolean;
   /** 0 <= x < 1. */
   readonly random: () => number;
+  /** It gets nothing for so long, then one request. */
+  readonly onEjected?: (endpoint: E, forMs: number) => void;
+  /** It is up again: its probe was answered, or else no other endpoint is up. */
+  readonly onReturned?: (endpoint: E, isWell: boolean) => void;
 }
 
 export class Balancer<E extends Balanced> {
-  readonly #settings: BalancerSettings;
+  readonly #settings: BalancerSettings<E>;
   #endpoints: readonly E[] = [];
   #next = 0;
 
-  constructor(settings: BalancerSettings) {
+  constructor(settings: BalancerSettings<E>) {
     this.#settings = settings;
   }
 
@@ -134,9 +138,11 @@ export class Balancer<E extends Balanced> {
         // What it was is no measure of what it is: it begins as one of the others.
         load.costMs = latencyMs;
       }
+      const wasEjected = load.ejectedUntilMs > 0;
       load.failuresInRow = 0;
       load.ejectedUntilMs = 0;
       load.trialAtMs = 0;
+      if (wasEjected) this.#settings.onReturned?.(endpoint, true);
       return;
     }
     load.failuresInRow++;
@@ -170,7 +176,9 @@ export class Balancer<E extends Balanced> {
     const { load } = endpoint;
     const anotherIsUp = this.#endpoints.some((one) => one !== endpoint && isUp(one.load));
     if (!anotherIsUp) {
+      const wasEjected = load.ejectedUntilMs > 0;
       load.ejectedUntilMs = 0;
+      if (wasEjected) this.#settings.onReturned?.(endpoint, false);
       return;
     }
     const { eject_ms: baseMs, eject_max_ms: maxMs } = this.#settings.outliers;
@@ -178,8 +186,10 @@ export class Balancer<E extends Balanced> {
     load.ejectionsInRow++;
     load.ejections++;
     // Half by chance: proxies that ejected it together do not all come back together.
-    load.ejectedUntilMs = nowMs + most * (0.5 + this.#settings.random() / 2);
+    const forMs = most * (0.5 + this.#settings.random() / 2);
+    load.ejectedUntilMs = nowMs + forMs;
     load.trialAtMs = load.ejectedUntilMs;
+    this.#settings.onEjected?.(endpoint, forMs);
   }
 
   /** One of the `count` endpoints that are `eligible`. */

@@ -7,12 +7,11 @@
  *                └─(the route retries)─► pause ─► attempt n
  *
  * Says when an attempt begins, ends and is followed by another; attempts.ts has the connections,
- * retries.ts the rules, hop-timers.ts and waits.ts the deadlines. Never answers the client: a request
- * that goes no further ends by the owner's `fail`.
+ * retries.ts the rules, hop-timers.ts and waits.ts the deadlines, request-copy.ts the copy that a route
+ * makes. Never answers the client: a request that goes no further ends by the owner's `fail`.
  */
 import { monotonicMs } from '../runtime/clock.ts';
 import { FUNCTIONS, RESPONSE_FLAGS, T, type HopRecord } from '../telemetry/hop-record.ts';
-import { MIRRORED_HEADER } from '../telemetry/names.ts';
 import { Attempts } from './attempts.ts';
 import { BODY_NONE, parsed } from './codec/fields.ts';
 import { writeText } from './codec/output.ts';
@@ -20,11 +19,11 @@ import type { Downstream } from './downstream-port.ts';
 import type { HopMeter } from './hop-meter.ts';
 import type { FilterRun } from './filters/filter-run.ts';
 import { HopTimers } from './hop-timers.ts';
-import type { CompiledRoute, ListenerContext, Mirroring } from './listener-context.ts';
-import { Mirror } from './mirror.ts';
+import type { CompiledRoute, ListenerContext } from './listener-context.ts';
 import { TOO_LARGE, type RequestBody } from './request-body.ts';
 import { isSafe } from './request-rules.ts';
 import { failureOfConnect, type FailureName } from './rescue.ts';
+import { MARK_LINE, MIRROR, RequestCopy } from './request-copy.ts';
 import type { ResponseRelay } from './response-relay.ts';
 import { Retries } from './retries.ts';
 import type { RetryRules } from './retry-rules.ts';
@@ -39,8 +38,6 @@ import {
 import type { Waits } from './waits.ts';
 
 const HYGIENE = FUNCTIONS.indexOf('hygiene');
-const MIRROR = FUNCTIONS.indexOf('mirror');
-const MARK_LINE = `${MIRRORED_HEADER}: 1\r\n`;
 
 /** The route would have tried again, but not so often, or not with so many others. */
 const RETRIES_SPENT = 1 << RESPONSE_FLAGS.indexOf('URX');
@@ -71,14 +68,15 @@ export class Carrier implements UpstreamUser {
   readonly #body: RequestBody;
   readonly #relay: ResponseRelay;
   readonly #attempts: Attempts;
+  readonly #parts: CarrierParts;
   /** Made for the first request that needs them. */
   #timers: HopTimers | undefined;
   #retries: Retries | undefined;
-  /** A copy of the request, until that is whole. */
-  #copy: Mirror | undefined;
+  #copy: RequestCopy | undefined;
 
   constructor(parts: CarrierParts) {
     const { owner, down, context, meter, waits, body, relay } = parts;
+    this.#parts = parts;
     this.#owner = owner;
     this.#down = down;
     this.#context = context;
@@ -139,14 +137,11 @@ export class Carrier implements UpstreamUser {
     record.phaseNs[HYGIENE] = (sendMs - sinceMs) * 1e6;
     const repeatable = bodyKind === BODY_NONE && isSafe(request.method);
     this.#attempts.prepare(route, repeatable);
-    if (route.mirroring !== undefined && !request.mirrored) {
-      try {
-        this.#beginCopy(route.mirroring, b, head, s, leftMs, sendMs);
-      } catch (error) {
-        context.shared.onFault(error);
-      }
+    if (route.mirroring !== undefined) {
+      this.#copy ??= new RequestCopy(this.#parts);
+      this.#copy.begin(route.mirroring, record, b, head, s, leftMs, sendMs);
       const begunMs = monotonicMs();
-      record.phaseNs[MIRROR] = (begunMs - sendMs) * 1e6;
+      if (request.copied) record.phaseNs[MIRROR] = (begunMs - sendMs) * 1e6;
       sendMs = begunMs;
     }
     this.#waits.start(route, request.expectsContinue);
@@ -230,8 +225,7 @@ export class Carrier implements UpstreamUser {
   clear(): void {
     this.#timers?.clear();
     this.#retries?.clear();
-    this.#copy?.skip('request_ended');
-    this.#copy = undefined;
+    this.#copy?.end();
   }
 
   // ---- UpstreamUser
@@ -289,63 +283,11 @@ export class Carrier implements UpstreamUser {
     const at = this.#body.send(this.#attempts.upstream!, b, p, n, nowMs, prefix);
     if (at >= 0) {
       this.#attempts.sent();
-      if (this.#copy !== undefined) this.#moveCopy();
+      this.#copy?.move();
       return at;
     }
     this.#owner.fail(at === TOO_LARGE ? 'request_body_too_large' : 'request_malformed');
     return n;
-  }
-
-  /**
-   * Begins a copy of the request, if this one is to have one: writes its head while the codec still
-   * knows the request's. What goes wrong with it is the copy's alone.
-   */
-  #beginCopy(
-    mirroring: Mirroring,
-    b: Buffer,
-    head: string,
-    s: number,
-    leftMs: number,
-    nowMs: number,
-  ): void {
-    const context = this.#context;
-    const { shared } = context;
-    const { route, percent, counts } = mirroring;
-    if (percent < 100 && shared.timers.random() * 100 >= percent) return;
-    const { request, filters } = this.#owner;
-    if (request.protocols.length > 0) {
-      counts.skip('upgrade');
-      return;
-    }
-    if (!route.runtime.enter()) {
-      counts.skip('in_flight');
-      return;
-    }
-    const copy = new Mirror(mirroring, shared, request.isHead);
-    const down = this.#down;
-    const record = copy.open(this.#record, down.truncatedAddress, nowMs);
-    const { role } = route.cluster;
-    const marks = role === 'external' ? '' : MARK_LINE;
-    const changes = filters?.headChanges(role);
-    writeUpstreamHead(b, head, s, context, route, record, true, down, leftMs, changes, marks);
-    copy.headWritten(request.copyShape(route, down.isTls, filters));
-    request.copied = true;
-    this.#copy = copy;
-    if (!this.#body.done) this.#body.copy = copy.body;
-  }
-
-  /** More of the request was sent: its copy goes when the request is whole, or not at all. */
-  #moveCopy(): void {
-    const copy = this.#copy!;
-    if (!copy.body.isWhole) copy.skip('body_too_large');
-    else if (!this.#body.done) return;
-    this.#copy = undefined;
-    this.#body.copy = undefined;
-    try {
-      if (copy.body.isWhole) copy.send(this.#body);
-    } catch (error) {
-      this.#context.shared.onFault(error);
-    }
   }
 
   #ownTimers(): HopTimers {

@@ -6,10 +6,14 @@
  */
 import type { Cluster, Endpoint } from '../mesh/part.ts';
 import { DEFAULT_OUTLIERS, DEFAULT_RETRY_BUDGET } from '../mesh/resilience.ts';
+import type { Log } from '../runtime/log.ts';
 import type { Timers } from '../runtime/timers.ts';
-import { Balancer, EndpointLoad, stateOf, type AttemptOutcome, type Balanced } from './balancer.ts';
+import type { AttemptRecord } from '../telemetry/hop-record.ts';
+import { failureText, outcomeOf } from './attempt-outcome.ts';
+import { Balancer, EndpointLoad, stateOf, type Balanced } from './balancer.ts';
 import type { Deadlines } from './deadlines.ts';
 import { DnsEndpoints } from './dns-endpoints.ts';
+import { EndpointLog, type EndpointEjection } from './endpoint-log.ts';
 import { HealthChecks } from './health-checks.ts';
 import type { Credentials } from './identity/credentials.ts';
 import type { Limits } from './limits.ts';
@@ -35,6 +39,8 @@ export interface EndpointSnapshot {
   /** `ejected`: it failed, and gets one request now and then; `unhealthy`: health checks fail. */
   readonly state: 'up' | 'ejected' | 'unhealthy';
   readonly ejections: number;
+  /** Absent where there was none. */
+  readonly last_ejection?: EndpointEjection;
 }
 
 /** A cluster, as it crosses process borders. Counts are since it was made. */
@@ -69,6 +75,9 @@ export class ClusterRuntime {
   readonly #healthChecks: HealthChecks | undefined;
   readonly #requestsMax: number;
   readonly #pendingMax: number;
+  readonly #events: EndpointLog;
+  /** The attempt that ends now, whose end may eject its endpoint. */
+  #ending: AttemptRecord | undefined;
   #inFlight = 0;
   #requests = 0;
   #overflows = 0;
@@ -81,9 +90,13 @@ export class ClusterRuntime {
     deadlines: Deadlines,
     timers: Timers,
     credentials: Credentials,
+    log: Log,
     mirrors?: MirrorCounts,
   ) {
     const { name, tls } = cluster;
+    this.#events = new EndpointLog(
+      log.with({ cluster: name, ...(mirrors === undefined ? {} : { mirrored: true }) }),
+    );
     this.cluster = cluster;
     this.mirrors = mirrors;
     const { percent, min_per_s } = cluster.retry_budget ?? DEFAULT_RETRY_BUDGET;
@@ -110,6 +123,9 @@ export class ClusterRuntime {
         outliers: cluster.outliers ?? DEFAULT_OUTLIERS,
         roundRobin: cluster.balance === 'round_robin',
         random: timers.random,
+        onEjected: ({ endpoint, load }, forMs) =>
+          this.#events.ejected(endpoint, load, forMs, failureText(this.#ending!)),
+        onReturned: ({ endpoint }, isWell) => this.#events.returned(endpoint, isWell),
       });
       this.#balancer.endpoints = this.#pools;
     }
@@ -120,7 +136,13 @@ export class ClusterRuntime {
     }
     // The same endpoints are asked for the sake of requests already, where they have any.
     if (check !== undefined && !isOfCopies)
-      this.#healthChecks = new HealthChecks(check, timers, tlsNow, () => this.#pools);
+      this.#healthChecks = new HealthChecks(
+        check,
+        timers,
+        tlsNow,
+        () => this.#pools,
+        (endpoint, isWell) => this.#events.checked(endpoint, isWell),
+      );
   }
 
   get inFlight(): number {
@@ -147,6 +169,7 @@ export class ClusterRuntime {
   #endpoints(): EndpointSnapshot[] {
     return this.#pools.map(({ endpoint, idle, counters, load }) => {
       // A connection that died in the pool stays listed until it is next taken.
+      const lastEjection = this.#events.last(load);
       const idleNow = idle.reduce((sum, connection) => sum + (connection.dead ? 0 : 1), 0);
       return {
         ...endpoint,
@@ -161,6 +184,7 @@ export class ClusterRuntime {
         attempts: counters.attempts,
         state: stateOf(load),
         ejections: load.ejections,
+        ...(lastEjection === undefined ? {} : { last_ejection: lastEjection }),
       };
     });
   }
@@ -217,9 +241,11 @@ export class ClusterRuntime {
     { pool }: UpstreamConnection,
     nowMs: number,
     latencyMs: number,
-    outcome: AttemptOutcome,
+    attempt: AttemptRecord,
     wasProbe: boolean,
   ): void {
+    this.#ending = attempt;
+    const outcome = outcomeOf(attempt);
     this.#balancer?.ends(pool as ClusterPool, nowMs, latencyMs, outcome, wasProbe);
   }
 

@@ -306,6 +306,10 @@ export class Exchange implements RelayOwner, FilterOwner {
 
   // ---- FilterOwner
 
+  get peerId(): string {
+    return this.request.peerId;
+  }
+
   readAgain({ b, s, n, text }: HeldHead): void {
     // The same bytes, so the same outcome.
     parseRequestHead(b, s, n);
@@ -320,8 +324,9 @@ export class Exchange implements RelayOwner, FilterOwner {
     return this.#carrier.carry(b, text, s, e, n, atMs, restarted, monotonicMs(), changes);
   }
 
-  filtersRefused({ e }: HeldHead, failure: FailureName): number {
-    return this.#refuse(failure, e);
+  filtersRefused({ e }: HeldHead, failure: Failure): number {
+    this.failBy(failure);
+    return e;
   }
 
   filtersAnswered({ e }: HeldHead): number {

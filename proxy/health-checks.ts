@@ -21,6 +21,7 @@ export class HealthChecks {
   readonly #timers: Timers;
   readonly #tls: (() => ConnectionOptions) | undefined;
   readonly #endpoints: () => readonly Checked[];
+  readonly #onChange: ((endpoint: Endpoint, isWell: boolean) => void) | undefined;
   /** Checks in a row that said the opposite of what counts now. */
   readonly #against = new WeakMap<EndpointLoad, number>();
   #cancel: () => void;
@@ -28,18 +29,20 @@ export class HealthChecks {
 
   /**
    * Begins at once. `tls`: of a connection, by the certificates of its moment; undefined: plain.
-   * `endpoints`: those that there are at the time of a check.
+   * `endpoints`: those that there are at the time of a check. `onChange`: what counts is another now.
    */
   constructor(
     part: HealthCheckPart,
     timers: Timers,
     tls: (() => ConnectionOptions) | undefined,
     endpoints: () => readonly Checked[],
+    onChange?: (endpoint: Endpoint, isWell: boolean) => void,
   ) {
     this.#part = part;
     this.#timers = timers;
     this.#tls = tls;
     this.#endpoints = endpoints;
+    this.#onChange = onChange;
     this.#cancel = timers.after(0, () => void this.#round());
   }
 
@@ -56,7 +59,7 @@ export class HealthChecks {
           path === undefined
             ? takesConnections(endpoint, this.#tls, timeoutMs)
             : answers(endpoint, path, timeoutMs);
-        this.#note(load, await asked.catch(() => false));
+        this.#note(endpoint, load, await asked.catch(() => false));
       }),
     );
     if (this.#closed) return;
@@ -65,7 +68,7 @@ export class HealthChecks {
     this.#cancel = this.#timers.after(pauseMs, () => void this.#round());
   }
 
-  #note(load: EndpointLoad, isWell: boolean): void {
+  #note(endpoint: Endpoint, load: EndpointLoad, isWell: boolean): void {
     if (isWell === load.healthy) {
       this.#against.delete(load);
       return;
@@ -76,6 +79,7 @@ export class HealthChecks {
     if (inARow < needed) return;
     load.healthy = isWell;
     this.#against.delete(load);
+    this.#onChange?.(endpoint, isWell);
   }
 }
 

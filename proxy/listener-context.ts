@@ -142,6 +142,7 @@ export class ListenerContext {
    */
   apply(listener: Listener, changedFiles: ReadonlySet<string>): void {
     const { limits, deadlines, timers, credentials, identity } = this.shared;
+    const log = this.shared.log.with({ listener: listener.name });
     const before = new Map(
       this.clusters.map((runtime) => [clusterKey(runtime.cluster, runtime.mirrors), runtime]),
     );
@@ -158,7 +159,7 @@ export class ListenerContext {
       const runtime =
         clusters.get(key) ??
         before.get(key) ??
-        new ClusterRuntime(cluster, limits, deadlines, timers, credentials, mirrors);
+        new ClusterRuntime(cluster, limits, deadlines, timers, credentials, log, mirrors);
       clusters.set(key, runtime);
       return runtime;
     };

@@ -85,27 +85,14 @@ export class Mirror implements UpstreamUser, Deadlined {
     this.#attempts.drop(monotonicMs());
   }
 
-  /** Sends it: the request, whose body reader is `read`, was read whole. */
+  /** Sends it: the request, whose body reader is `read`, was read whole. Never throws. */
   send(read: RequestBody): void {
-    const nowMs = monotonicMs();
-    const upstream = this.#attempts.next(nowMs, -1);
-    if (upstream === undefined) {
-      this.skip('in_flight');
-      return;
+    try {
+      this.#send(read, monotonicMs());
+    } catch (error) {
+      this.#shared.onFault(error);
+      this.#fail('internal');
     }
-    const { counts, live, timeoutMs } = this.#mirroring;
-    const { record } = this.#meter;
-    counts.sent++;
-    live.add(this);
-    record.timesMs[T.requestFirst] = nowMs;
-    record.timesMs[T.requestLast] = nowMs;
-    read.writeWhole(upstream.socket, this.#attempts.head, this.body);
-    record.bytesIn = writtenBytes;
-    this.body.clear();
-    this.#attempts.sent();
-    if (upstream.connected) record.timesMs[T.upstreamLast] = monotonicMs();
-    this.deadline = this.#deadlines.in(timeoutMs);
-    this.#deadlines.add(this);
   }
 
   /** Ends it now, if it has not ended: the process stops, or the listener is gone. */
@@ -150,6 +137,27 @@ export class Mirror implements UpstreamUser, Deadlined {
     else this.#fail(errorCode === 'ECONNRESET' ? 'upstream_reset' : 'upstream_closed');
   }
 
+  #send(read: RequestBody, nowMs: number): void {
+    const upstream = this.#attempts.next(nowMs, -1);
+    if (upstream === undefined) {
+      this.skip('in_flight');
+      return;
+    }
+    const { counts, live, timeoutMs } = this.#mirroring;
+    const { record } = this.#meter;
+    counts.sent++;
+    live.add(this);
+    this.deadline = this.#deadlines.in(timeoutMs);
+    this.#deadlines.add(this);
+    record.timesMs[T.requestFirst] = nowMs;
+    record.timesMs[T.requestLast] = nowMs;
+    read.writeWhole(upstream.socket, this.#attempts.head, this.body);
+    record.bytesIn = writtenBytes;
+    this.body.clear();
+    this.#attempts.sent();
+    if (upstream.connected) record.timesMs[T.upstreamLast] = monotonicMs();
+  }
+
   // ---- the end
 
   #complete(reusable: boolean): void {
@@ -167,7 +175,7 @@ export class Mirror implements UpstreamUser, Deadlined {
     const failure = FAILURES[name];
     const { status } = this.#answer;
     this.#mirroring.counts.fail(name);
-    this.#meter.attempt.status = status;
+    if (record.attemptCount > 0) this.#meter.attempt.status = status;
     this.#meter.endsBy(name);
     record.flags |= failure.flagBit;
     record.errorType = name;

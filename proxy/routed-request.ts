@@ -24,7 +24,6 @@ import { hashOfPath, hasDotSegment } from './request-rules.ts';
 import type { FailureName } from './rescue.ts';
 import { HeadFields } from './head-fields.ts';
 import { NO_METHOD, NO_ROUTE, type HostRoutes } from './router.ts';
-import { takesId } from './identity/spiffe.ts';
 import { asked, isCountedDown, maxForwards, readAsked } from './upstream-request.ts';
 
 /** What becomes of a request: it is carried, OPTIONS is answered by ourselves, or it is refused. */
@@ -117,7 +116,6 @@ export class RoutedRequest {
     if (route === NO_ROUTE) return 'no_route';
     if (route === NO_METHOD) return 'method_not_allowed';
     this.route = route.share === undefined ? route : route.share.next();
-    if (route.allow !== undefined && !allows(route.allow, this.#peer)) return 'identity_denied';
     if (shared.pathMode !== 'template') {
       record.path = shared.pathMode === 'keep' ? asked.path : hashOfPath(asked.path);
     }
@@ -176,6 +174,11 @@ export class RoutedRequest {
     );
   }
 
+  /** SPIFFE id of the caller, where it is beyond doubt; else ''. */
+  get peerId(): string {
+    return this.#peer.id;
+  }
+
   /**
    * The caller may say that this request is a copy, or made for one: whoever nobody vouches for could
    * take its own load out of all figures.
@@ -216,6 +219,3 @@ export class RoutedRequest {
     );
   }
 }
-
-const allows = (patterns: readonly string[], { id }: Peer): boolean =>
-  id !== '' && patterns.some((pattern) => takesId(pattern, id));

@@ -34,6 +34,7 @@ export async function readTraces(
     base_ns: (BigInt(traces.baseMs) * 1_000_000n).toString(),
     from_ms: stretch.fromMs,
     to_ms: stretch.toMs,
+    copies: 0,
     ...options.params,
   });
   for await (const piece of pieces) {

@@ -5,7 +5,8 @@ SELECT
     reinterpretAsUInt64(reverse(unhex(SpanId))),
     reinterpretAsUInt64(reverse(unhex(ParentSpanId))),
     toUInt64(toUnixTimestamp64Nano(Timestamp) - {base_ns:Int64}),
-    toUInt8(HopVersion > 0),
+    -- Hops; those of copies of requests only where somebody looks at one trace.
+    toUInt8(HopVersion > 0 OR ({copies:UInt8} = 1 AND MirrorVersion > 0)),
     Duration,
     Role,
     Side,

@@ -76,7 +76,7 @@ export async function explainTrace(store: StoreClient, traceId: string): Promise
       { fromMs, toMs },
       {
         query: 'attribution_trace_rows',
-        params: { trace },
+        params: { trace, copies: 1 },
       },
     );
     traces.closeAll();

@@ -1,10 +1,9 @@
 /**
  * Functions on the wrong side of the boundary between gateway and mesh: what only makes sense towards
- * clients outside, at the sidecar of a service; what requests from outside go around; and calls of the
- * mesh that leave it and come back in through its gateway.
+ * clients outside, at the sidecar of a service; and calls of the mesh that leave it and come back in through its gateway.
  */
 import type { Path } from '../source.ts';
-import { edgesOf, inForce, pairsOf } from './edges.ts';
+import { edgesOf, pairsOf } from './edges.ts';
 import { figure, type Finding, type LintInput } from './finding.ts';
 
 /** Checks of clients, which are outside. */
@@ -42,7 +41,7 @@ export function clientLimitInMesh({ config }: LintInput): Finding[] {
 
 /** Checks of clients at a service that no route from outside leads to. */
 export function gatewayFunctionInMesh({ config }: LintInput): Finding[] {
-  // Also pairs that go around the sidecar's inbound listener: those are function-passed-by.
+  // Also pairs that go around the sidecar's inbound listener, which the edge answers for.
   const met = new Set(pairsOf(config).map(({ inner }) => (inner?.path ?? []).join(' ')));
   const edges = edgesOf(config);
   const count = edges.reduce((sum, { routes }) => sum + routes.length, 0);
@@ -69,38 +68,6 @@ export function gatewayFunctionInMesh({ config }: LintInput): Finding[] {
       );
     }),
   );
-}
-
-const PERFORMED_INBOUND = ['jwt', 'api_keys', 'rate_limits', 'request_size'] as const;
-
-/** What a BFF's route asks for is not done for requests that reach its application in the first pass. */
-export function functionPassedBy({ config }: LintInput): Finding[] {
-  const around = pairsOf(config).filter(({ passesInbound }) => !passesInbound);
-  const seen = new Set<string>();
-  return around.flatMap(({ edge, outer, inner, workload }) => {
-    if (inner === undefined) return [];
-    return PERFORMED_INBOUND.flatMap((key): Finding[] => {
-      if (inner.config.functions?.[key] === undefined) return [];
-      if (inForce(edge, outer, key) !== undefined) return [];
-      const path = [...inner.path, 'functions', key];
-      // Once for each function, with the first route that goes around it.
-      if (seen.has(path.join(' '))) return [];
-      seen.add(path.join(' '));
-      return [
-        {
-          rule: 'function-passed-by',
-          consequence:
-            `${key} of "${inner.config.path}" is done for 0 requests of "${outer.config.path}": ` +
-            `they reach ${workload.name} from outside in one pass, without its inbound listener`,
-          mend: `write ${key} at ${edge.gateway === undefined ? 'the ingress' : `gateway ${edge.name}`} too, or there alone`,
-          places: [
-            { path: outer.path, says: `"${outer.config.path}" goes straight to the application` },
-            { path, says: 'for calls of the mesh alone' },
-          ],
-        },
-      ];
-    });
-  });
 }
 
 const isLoopback = (host: string): boolean => /^(localhost|127\.[0-9.]+|\[?::1\]?)$/.test(host);

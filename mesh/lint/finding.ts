@@ -20,7 +20,6 @@ export const RULES = [
   'cors-twice',
   'header-twice',
   'fault-twice',
-  'function-passed-by',
   'gateway-function-in-mesh',
   'mesh-through-gateway',
   'tls-twice',
@@ -28,6 +27,8 @@ export const RULES = [
   'mesh-only-not-needed',
   'allow-without-gateway',
   'allow-of-another-domain',
+  'mirror-to-itself',
+  'mirror-counts-as-load',
 ] as const;
 
 export type RuleName = (typeof RULES)[number];

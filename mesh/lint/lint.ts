@@ -4,12 +4,7 @@
  */
 import { pathText, type Source } from '../source.ts';
 import type { Mesh } from '../load.ts';
-import {
-  clientLimitInMesh,
-  functionPassedBy,
-  gatewayFunctionInMesh,
-  meshThroughGateway,
-} from './boundary.ts';
+import { clientLimitInMesh, gatewayFunctionInMesh, meshThroughGateway } from './boundary.ts';
 import type { Finding, LintInput, Rule, RuleName } from './finding.ts';
 import {
   allowOfAnotherDomain,
@@ -18,6 +13,7 @@ import {
   tlsEndsAtEdge,
   tlsTwice,
 } from './identity.ts';
+import { mirrorCountsAsLoad, mirrorToItself } from './mirrors.ts';
 import { retriesMultiply, retriesWithoutBudget } from './retries.ts';
 import { attemptsOutlastTimeout, outerTimeoutShorter, timerNeverFires } from './timeouts.ts';
 import {
@@ -42,7 +38,6 @@ const ALL: readonly Rule[] = [
   corsTwice,
   headerTwice,
   faultTwice,
-  functionPassedBy,
   gatewayFunctionInMesh,
   meshThroughGateway,
   tlsTwice,
@@ -50,6 +45,8 @@ const ALL: readonly Rule[] = [
   meshOnlyNotNeeded,
   allowWithoutGateway,
   allowOfAnotherDomain,
+  mirrorToItself,
+  mirrorCountsAsLoad,
 ];
 
 /** A finding as people and programs get it. */

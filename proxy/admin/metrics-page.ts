@@ -251,6 +251,18 @@ export function metricsPage(
       'Connections that never stood: refused, timed out or given up.',
       endpoints((e) => [{ labels: {}, value: e.connect_failures }]),
     )
+    .counter(
+      'azimuth.upstream.ejections',
+      '{ejection}',
+      'Times that an endpoint was taken out since it failed.',
+      endpoints((e) => [{ labels: {}, value: e.ejections }]),
+    )
+    .gauge(
+      'azimuth.upstream.endpoint.up',
+      '1',
+      '1 when an endpoint gets requests, 0 when it is ejected or unhealthy.',
+      endpoints((e) => [{ labels: {}, value: e.state === 'up' ? 1 : 0 }]),
+    )
     .gauge(
       'azimuth.upstream.active_requests',
       '{request}',

@@ -2,6 +2,7 @@
  * The filters of one route, made when a configuration is taken, and what of their changes is the same
  * for all its requests.
  */
+import type { FunctionsPart } from '../../mesh/functions.ts';
 import type { Route } from '../../mesh/part.ts';
 import { CONSUMER_HEADER } from '../../telemetry/names.ts';
 import { withheldHeader } from './api-key.ts';
@@ -23,14 +24,17 @@ export interface CompiledFilters {
   readonly hasCors: boolean;
 }
 
+const NOTHING: FunctionsPart = {};
+
 /** Undefined for a route that asks for nothing. */
 export function compileFilters(
-  { functions, template, methods }: Route,
+  { functions: asked, allow, template, methods }: Route,
   role: FilterRole,
   state: FilterState,
 ): CompiledFilters | undefined {
-  if (functions === undefined) return undefined;
-  const route = { functions, template, methods, state };
+  if (asked === undefined && allow === undefined) return undefined;
+  const functions = asked ?? NOTHING;
+  const route = { functions, allow, template, methods, state };
   const places = FILTER_ORDER[role];
   const filters = places.flatMap((place) => place.make(route));
   if (filters.length === 0) return undefined;

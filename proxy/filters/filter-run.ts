@@ -16,7 +16,7 @@ import { CONSUMER_HEADER } from '../../telemetry/names.ts';
 import type { ProcessLoad } from '../admission.ts';
 import { BODY_CHUNKED, parsed, valueOf } from '../codec/fields.ts';
 import type { Downstream } from '../downstream-port.ts';
-import type { FailureName } from '../rescue.ts';
+import { FAILURES, type Failure } from '../rescue.ts';
 import { asked, type HeadChanges } from '../upstream-request.ts';
 import type { CompiledFilters } from './compile.ts';
 import type { FilteredRequest, Outcome, RequestChanges } from './filter.ts';
@@ -41,10 +41,12 @@ export interface HeldHead {
 export interface FilterOwner {
   /** Address of the client as text. */
   readonly clientAddress: string;
+  /** SPIFFE id of the caller, where it is beyond doubt; else ''. */
+  readonly peerId: string;
   /** Other heads were parsed meanwhile: makes the module state of the codec that of this one again. */
   readAgain(head: HeldHead): void;
   filtersPassed(head: HeldHead): number;
-  filtersRefused(head: HeldHead, failure: FailureName): number;
+  filtersRefused(head: HeldHead, failure: Failure): number;
   /** With 204 and `ownLines`. */
   filtersAnswered(head: HeldHead): number;
   /** A filter broke: a fault of ours, which ends this request alone. */
@@ -94,6 +96,10 @@ export class FilterRun implements FilteredRequest {
 
   get address(): string {
     return this.#owner.clientAddress;
+  }
+
+  get peerId(): string {
+    return this.#owner.peerId;
   }
 
   get query(): string {
@@ -192,7 +198,7 @@ export class FilterRun implements FilteredRequest {
         return undefined;
       case 'refuse':
         this.#answerLines = outcome.lines;
-        return this.#owner.filtersRefused(this.#head, outcome.failure);
+        return this.#owner.filtersRefused(this.#head, outcome.as ?? FAILURES[outcome.failure]);
       case 'answer':
         this.#answerLines = outcome.lines;
         return this.#owner.filtersAnswered(this.#head);
@@ -204,7 +210,7 @@ export class FilterRun implements FilteredRequest {
   #wait(promise: Promise<Outcome>, phase: number, sinceMs: number): number {
     if (this.#load.isFull) {
       promise.catch(() => undefined);
-      return this.#owner.filtersRefused(this.#head, 'overloaded');
+      return this.#owner.filtersRefused(this.#head, FAILURES.overloaded);
     }
     const turn = ++this.#turn;
     this.#waiting = true;

@@ -10,7 +10,7 @@
  * client sends. order.ts says which stands where and why; filter-run.ts runs them.
  */
 import { FUNCTIONS, type ProxyFunction } from '../../telemetry/hop-record.ts';
-import type { FailureName } from '../rescue.ts';
+import type { Failure, FailureName } from '../rescue.ts';
 
 /** What a filter may know of a request. Valid until the filter returns: read it before waiting. */
 export interface FilteredRequest {
@@ -21,6 +21,8 @@ export interface FilteredRequest {
   readonly query: string;
   /** Client address as text. */
   readonly address: string;
+  /** SPIFFE id of the caller, where it is beyond doubt; else ''. */
+  readonly peerId: string;
   /** Content-Length; 0 without a body, -1 where only the body itself will tell. */
   readonly contentBytes: number;
   /** Named by a filter before; '' while nobody knows. */
@@ -49,13 +51,18 @@ export interface RequestChanges {
  * What becomes of a request after a filter looked at it; undefined: it goes on.
  *
  * - `consumer`: it goes on, and who sent it is known.
- * - `refuse`: answered by the failure, with further header lines.
+ * - `refuse`: answered by the failure, with further header lines; `as`: with another status than its own.
  * - `answer`: answered with 204; no failure.
  */
 export type Outcome =
   | undefined
   | { readonly kind: 'consumer'; readonly name: string }
-  | { readonly kind: 'refuse'; readonly failure: FailureName; readonly lines: string }
+  | {
+      readonly kind: 'refuse';
+      readonly failure: FailureName;
+      readonly lines: string;
+      readonly as?: Failure;
+    }
   | { readonly kind: 'answer'; readonly lines: string };
 
 export interface Filter {

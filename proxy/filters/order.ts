@@ -7,6 +7,7 @@
  */
 import type { Listener } from '../../mesh/part.ts';
 import type { FunctionsPart, RateLimitPart } from '../../mesh/functions.ts';
+import { AllowFilter } from './allow.ts';
 import { ApiKeyFilter } from './api-key.ts';
 import { CorsFilter } from './cors.ts';
 import { FaultFilter } from './fault.ts';
@@ -20,6 +21,8 @@ import { RewriteFilter } from './rewrite.ts';
 
 /** What a filter is made from. */
 export interface RouteOfFilters {
+  /** SPIFFE ids of callers that it takes; absent: every caller. */
+  readonly allow: readonly string[] | undefined;
   readonly template: string;
   readonly methods: readonly string[];
   readonly functions: FunctionsPart;
@@ -43,6 +46,12 @@ const limits = (
   (functions.rate_limits ?? [])
     .filter(({ by }) => is(by))
     .map((limit) => new RateLimitFilter(limit, state.counters(limit)));
+
+const ALLOW: Place = {
+  name: 'allow',
+  why: 'First: who may not call takes up no counter, and nothing of it is checked.',
+  make: ({ allow }) => (allow === undefined ? none : [new AllowFilter(allow)]),
+};
 
 const CORS: Place = {
   name: 'cors',
@@ -118,8 +127,17 @@ export const FILTER_ORDER: Readonly<Record<FilterRole, readonly Place[]>> = {
   gateway: EDGE,
   // The same list, not an equal one: merging moves the functions, and must change nothing else.
   merged_ingress: EDGE,
-  // No cors: no browser talks to a sidecar's inbound side.
-  sidecar: [REQUEST_SIZE, RATE_LIMIT_UNKNOWN, AUTHN, RATE_LIMIT_CONSUMER, FAULT, HEADERS, REWRITE],
+  // No cors: no browser talks to a sidecar's inbound side. And only there callers have an identity.
+  sidecar: [
+    ALLOW,
+    REQUEST_SIZE,
+    RATE_LIMIT_UNKNOWN,
+    AUTHN,
+    RATE_LIMIT_CONSUMER,
+    FAULT,
+    HEADERS,
+    REWRITE,
+  ],
 };
 
 export function roleOf({ side, workload }: Listener): FilterRole {

@@ -102,6 +102,9 @@ describe('docs/GATEWAY-FUNCTIONS.md', () => {
     application.close();
   });
 
+  /** What each function cost in all that `sendAll` sent last, nanoseconds. */
+  let costsNs = new Map<string, number>();
+
   /** Sends the requests of the table, one after the other; what was recorded of each. */
   async function sendAll(place: 'gateway' | 'merged'): Promise<Done[]> {
     const key = await issuerKey('one');
@@ -181,6 +184,12 @@ describe('docs/GATEWAY-FUNCTIONS.md', () => {
     deadlines.advance(DEFAULT_LIMITS.drainIdleTimeoutMs);
     await stopped;
     hops.sort((a, b) => a.hop.seq - b.hop.seq);
+    costsNs = new Map();
+    for (const { hop } of hops) {
+      hop.phaseIds.forEach((id, i) => {
+        costsNs.set(FUNCTIONS[id]!, (costsNs.get(FUNCTIONS[id]!) ?? 0) + hop.phaseNs[i]!);
+      });
+    }
     return hops.map(({ hop, status, edgeClass }) => ({
       status,
       flags: RESPONSE_FLAGS.filter((_, bit) => (hop.flags >> bit) & 1).join(),
@@ -198,6 +207,9 @@ describe('docs/GATEWAY-FUNCTIONS.md', () => {
   it('says in which order filters run, and why, as the code does', () => {
     const places = FILTER_ORDER.gateway.map(({ name, why }) => [name, why]);
     assert.deepEqual(table('order'), places);
+    const atEdge = new Set<unknown>(FILTER_ORDER.gateway);
+    const more = FILTER_ORDER.sidecar.filter((place) => !atEdge.has(place));
+    assert.deepEqual(table('order-sidecar'), more.map(({ name, why }) => [name, why])); // prettier-ignore
   });
 
   for (const [place, edgeClass] of [
@@ -224,4 +236,17 @@ describe('docs/GATEWAY-FUNCTIONS.md', () => {
       ]);
     });
   }
+
+  it('books what a function costs under one and the same phase, at a gateway and merged', async () => {
+    await sendAll('gateway');
+    const atGateway = costsNs;
+    await sendAll('merged');
+    const merged = costsNs;
+    const functions = ['authn', 'cors', 'headers', 'rate_limit', 'request_size', 'rewrite'];
+    assert.deepEqual([...atGateway.keys()].sort(), [...CORE, ...functions].sort());
+    assert.deepEqual([...merged.keys()].sort(), [...atGateway.keys()].sort());
+    for (const [place, costs] of Object.entries({ atGateway, merged })) {
+      for (const [name, ns] of costs) assert.ok(ns > 0, `${name} ${place}: ${ns} ns`);
+    }
+  });
 });

@@ -1,5 +1,6 @@
 /** Calls between proxies over mutual TLS: who answers is judged as strictly as who calls. */
 import assert from 'node:assert/strict';
+import { FUNCTIONS } from '../../../telemetry/hop-record.ts';
 import type { ProxyPart } from '../../../mesh/part.ts';
 import { DEFAULT_LIMITS } from '../../../proxy/limits.ts';
 import type { Issued } from '../../../runtime/certificate-authority.ts';
@@ -309,6 +310,13 @@ describe('Calls over mutual TLS', function () {
     const [denied] = await sidecar.hops(4);
     assert.deepEqual(outcome(denied!), [403, ['UAEX'], 'identity_denied']);
     assert.equal(denied!.attribute('http.route'), '/exact');
+    // A filter as any other: its bit and its time stand in the record, also where it lets pass.
+    const authz = FUNCTIONS.indexOf('authz');
+    const hops = await sidecar.hops(4);
+    assert.deepEqual(
+      hops.map(({ hop }) => [(hop.functions >> authz) & 1, hop.phaseIds.includes(authz)]),
+      [[1, true], [1, true], [1, true], [0, false]], // prettier-ignore
+    );
     assert.equal(denied!.attribute('service.peer.name'), 'edge');
     assert.equal((await sidecar.limits()).listener.refused['identity_denied'], 2);
   });

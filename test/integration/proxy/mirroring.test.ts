@@ -13,6 +13,7 @@ import { createAttributionJob } from '../../../analytics/jobs/attribution.ts';
 import { reconcile } from '../../../analytics/reconcile.ts';
 import { readAmplification } from '../../../analytics/reports/amplification.ts';
 import { createSnapshotReader } from '../../../analytics/live/snapshot.ts';
+import { explainTrace } from '../../../analytics/reports/explain.ts';
 import { readGatewayVsMesh } from '../../../analytics/reports/gateway-vs-mesh.ts';
 import { readEdges, readRoutes } from '../../../analytics/traffic.ts';
 import { createPipeline, type Pipeline } from '../../../collector/pipeline.ts';
@@ -246,5 +247,19 @@ sidecars:${sidecar('items', 2)}${sidecar('items-next', 5)}${sidecar('prices', 8)
     );
     assert.equal(pairs.length, sent);
     for (const pair of pairs) assert.deepEqual(pair, { route: '/items/{id}', of: 'items' });
+  });
+
+  it('shows the trace of a copy to whoever asks for that one', async () => {
+    const [copy] = await store.client.query<{ trace: string }>(
+      `SELECT TraceId AS trace FROM spans WHERE MirrorVersion > 0 AND Side = 'ingress' LIMIT 1`,
+    );
+    const { hops, incomplete } = await explainTrace(store.client, copy!.trace);
+    assert.deepEqual(incomplete, []);
+    assert.deepEqual(hops.map(({ service, side }) => `${service} ${side}`).sort(), [
+      'edge ingress',
+      'items-next inbound',
+      'items-next outbound',
+      'prices inbound',
+    ]);
   });
 });

@@ -156,6 +156,47 @@ sidecars:
     assert.deepEqual(Object.keys(atSidecar!.policy!), ['timeout_ms', 'try_timeout_ms', 'retry']);
   });
 
+  it('gives copies to who calls: gateway, ingress, or the sidecars of callers, over mutual TLS', () => {
+    const text = (topology: string, edge: string): string => `
+file_format: "1.0"
+mesh: m
+topology: ${topology}
+store: { password: "\${env:PW}" }
+identity: { trust_domain: shop.example, dir: certs }
+gateways: [ { name: edge, routes: [ { path: "/*", to: web, mirror: { to: next, percent: 0.5 } } ] } ]
+workloads:
+  - { name: web, address: "127.0.0.1:9101", routes: [ { path: "/a", mirror: { to: next, timeout_ms: 50 } } ] }
+  - { name: next, address: "127.0.0.1:9102" }
+sidecars:
+  - { name: ws, admin: { port: 15002 }, serves: [ { workload: web } ] }
+  - { name: ns, admin: { port: 15003 }, serves: [ { workload: next, inbound: { port: 1 }, outbound: { port: 2 } } ] }
+  ${edge}
+`;
+    const meshOf = (topology: string, edge = ''): NonNullable<typeof mesh> => {
+      const reading = validateMesh('/m.yaml', text(topology, edge), () => 'p', '');
+      assert.deepEqual(reading.faults, []);
+      return reading.mesh!;
+    };
+    const separate = meshOf('separate');
+    const [route] = proxyPart(separate, 'edge').listeners[0]!.routes;
+    const { cluster, ...mirror } = route!.mirror!;
+    assert.deepEqual(mirror, { percent: 0.5, body_bytes_max: 65_536, timeout_ms: 15_000 });
+    assert.deepEqual([cluster.name, cluster.meshed], ['next', true]);
+    assert.equal(cluster.tls?.id, 'spiffe://shop.example/ns/default/sa/next');
+    // Of a workload's route: those who call make the copies, its own sidecar none.
+    const [inbound, outbound] = proxyPart(separate, 'ws').listeners;
+    assert.equal(inbound!.routes[0]!.mirror, undefined);
+    assert.equal(outbound!.routes[0]!.mirror?.timeout_ms, 50);
+    assert.equal(outbound!.routes[1]!.mirror, undefined);
+    // Where a sidecar calls for the gateway, it makes the copies as well.
+    const attached = meshOf(
+      'attached',
+      '- { name: es, admin: { port: 15004 }, serves: [ { gateway: edge, outbound: { port: 15005 } } ] }',
+    );
+    assert.equal(proxyPart(attached, 'edge').listeners[0]!.routes[0]!.mirror, undefined);
+    assert.equal(proxyPart(attached, 'es').listeners[0]!.routes[0]!.mirror?.percent, 0.5);
+  });
+
   it('gives a sidecar inbound to the application and outbound to every workload and external', () => {
     const [inbound, outbound] = proxyPart(mesh!, 'catalog-sidecar').listeners;
     assert.equal(inbound?.side, 'inbound');

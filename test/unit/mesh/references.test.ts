@@ -96,6 +96,27 @@ sidecars:
     assert.match(to('5'), /routes\[0\]\.to: is a number \(write a text, or a list\)/);
   });
 
+  it('wants the target of copies to be there, and a share of them that can be', () => {
+    const mirror = (keys: string): string =>
+      faultsOf(
+        `${WEB}gateways: [ { name: g, routes: [ { path: "/*", to: web, mirror: { ${keys} } } ] } ]\n`,
+      ).join();
+    assert.equal(mirror('to: web, percent: 0.1'), '');
+    assert.match(
+      mirror('to: wbe'),
+      /gateways\[0\]\.routes\[0\]\.mirror\.to: there is no workload or external "wbe"/,
+    );
+    assert.match(mirror('to: web, percent: 101'), /mirror\.percent: 101 is more than 100/);
+    assert.match(
+      mirror('to: web, body_bytes_max: 2000000'),
+      /body_bytes_max: .* is more than 1048576/,
+    );
+    assert.match(mirror('percent: 5'), /mirror\.to: is missing/);
+    const external =
+      'externals: [ { name: x, hosts: [x], address: "127.0.0.1:9200", mirror: { to: no } } ]';
+    assert.match(faultsOf(`${WEB}${external}\n`).join(), /externals\[0\]\.mirror\.to: there is no/);
+  });
+
   it('refuses several targets where a sidecar calls for the gateway', () => {
     const faults = faultsOf(`
 topology: attached

@@ -137,29 +137,6 @@ workloads:
     );
   });
 
-  it('find what goes around a BFF at the sidecar of its gateway', () => {
-    const shared = `topology: shared
-gateways: [{ name: edge, routes: [{ path: "/api/*", to: web }, { path: "/health", to: web }] }]
-workloads:
-  - name: web
-    kind: bff
-    address: "127.0.0.1:9101"
-    routes: [{ path: "/api/a", functions: { request_size: { bytes_max: 9 } } }]
-sidecars:
-  - name: both
-    admin: { port: 15010 }
-    serves: [{ workload: web }, { gateway: edge, outbound: { port: 15061 } }]
-`;
-    const [finding, ...more] = lintText(shared);
-    assert.deepEqual([finding?.rule, more], ['function-passed-by', []]);
-    assert.equal(finding?.places[0]?.path, 'gateways[0].routes[0]');
-    const here = shared.replace(
-      'to: web },',
-      'to: web, functions: { request_size: { bytes_max: 9 } } },',
-    );
-    assert.deepEqual(rulesOf(here), []);
-  });
-
   it('name the clash of CORS by hand at the edge itself', () => {
     const [finding] = lintText(`gateways:
   - name: edge

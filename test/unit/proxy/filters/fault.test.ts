@@ -32,6 +32,26 @@ describe('Injected faults', () => {
       assert.equal(lab.upstream.peers.length, 0);
     }));
 
+  it('answer any status of a failure that was asked for, all with flag FI', async () => {
+    for (const status of [400, 418, 429, 500, 599]) {
+      const functions = functionsOf({ fault: { abort_percent: 100, abort_status: status } });
+      await withLab({ functions }, async (lab) => {
+        const client = await lab.connect();
+        // The connection goes on: what was injected is one answer.
+        await client.send(get('/')).until(`HTTP/1.1 ${status} `);
+        await client.send(get('/')).until((peer) => peer.received.split('HTTP/1.1 ').length === 3);
+        const [hop] = await lab.hops(2);
+        assert.deepEqual([hop!.status, hop!.flags, hop!.answeredBy], [status, ['FI'], 'proxy']);
+        assert.equal(hop!.attribute('error.type'), 'fault_injected');
+        assert.equal(lab.upstream.peers.length, 0);
+      });
+    }
+    for (const status of [200, 399, 600]) {
+      const fault = { abort_percent: 100, abort_status: status };
+      assert.throws(() => functionsOf({ fault }), /abort_status/);
+    }
+  });
+
   it('fall on about the share that was asked for', () =>
     withLab({ functions: functionsOf({ fault: { abort_percent: 30 } }) }, async (lab) => {
       const client = await lab.connect();
