@@ -10,8 +10,8 @@
  * CPU per span is the figure to compare. `--json` ends with one object on one line. Without Go the
  * stock Collector is left out, loudly. Method and machine: bench/README.md.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runRollup } from '../analytics/jobs/rollup.ts';
 import { kafkaMissing } from '../demo/kafka-broker.ts';
@@ -30,17 +30,22 @@ import {
   startStore,
   type Speed,
 } from './lib/pipeline-lab.ts';
-import { pinned } from './lib/processes.ts';
+import { benchFile, pinned } from './lib/processes.ts';
 import { foreignMessages, packedMessages } from './lib/span-messages.ts';
 import { columns, median } from './lib/table.ts';
 
-const HELP = `Usage: npm run bench:collector -- [--spans N] [--rounds N] [--quick] [--only PART,…] [--json]
+const HELP = `Usage: npm run bench:collector -- [--spans N] [--rounds N] [--quick] [--only PART,…] [--json] [--save]
 
   --spans N    spans of each topic (default 2000000)
   --rounds N   rounds of the speed part, both collectors in turn (default 1)
   --quick      200,000 spans, 10 s of memory, 20 s of kills
   --only PART  speed, memory, kills (default: all three)
   --json       end with one JSON object on one line
+  --save       write bench/results/collector.md and collector.json
+
+Goals: CPU per span at most 0.2 of the Collector's on (a) and 0.5 on (b), 3 and 2 times its spans a
+second, at most 400 MiB before a slow store, 0 lost, 0 counted twice, back within 2 s.
+The run to keep, all parts and 2,000,000 spans: npm run bench:collector -- --json --save
 
 Needs java (and, once, mvn) for Kafka; Go, once, for the stock Collector.
 Example: npm run bench:collector -- --quick --only speed --json
@@ -52,6 +57,7 @@ const options = benchOptions(HELP, {
   quick: { type: 'boolean', default: false },
   only: { type: 'string', default: 'speed,memory,kills' },
   json: { type: 'boolean', default: false },
+  save: { type: 'boolean', default: false },
 });
 const spans = Number(options.spans ?? (options.quick ? 200_000 : 2_000_000));
 const rounds = Number(options.rounds);
@@ -226,11 +232,22 @@ async function kills(): Promise<void> {
   await store.stop();
 }
 
-process.stdout.write(
+const text =
   `\n${columns(rows)}  ${spans} spans a topic, 300 a message, 4 partitions; ` +
-    `${pinned ? 'collector on core 0, the rest on core 1' : 'not pinned to cores'}; ` +
-    `Node ${process.versions.node}, Collector ${hasPeer ? OTELCOL_VERSION : 'left out'}\n`,
-);
+  `${pinned ? 'collector on core 0, the rest on core 1' : 'not pinned to cores'}; ` +
+  `Node ${process.versions.node}, Collector ${hasPeer ? OTELCOL_VERSION : 'left out'}; ` +
+  `${cpus().length} cores, load of the last 15 minutes ${loadavg()[2]!.toFixed(1)}\n`;
+process.stdout.write(text);
 if (options.json) console.log(JSON.stringify(json));
+if (options.save) {
+  const day = new Date().toISOString().slice(0, 10);
+  const fence = '```';
+  writeFileSync(
+    benchFile('results/collector.md'),
+    `# bench:collector, ${day}\n\nWritten by \`npm run bench:collector -- --save\`; method and goals: ` +
+      `[README](../README.md).\n\n${fence}text${text}${fence}\n`,
+  );
+  writeFileSync(benchFile('results/collector.json'), `${JSON.stringify(json, null, 2)}\n`);
+}
 await kafka.stop();
 process.exit(0);

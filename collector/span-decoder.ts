@@ -78,6 +78,8 @@ export class SpanDecoder implements OtlpVisitor {
   // What all spans of the current Resource and scope share.
   #sharedColumns: (DictionaryColumn | EnumColumn)[] = [];
   #sharedValues: number[] = [];
+  /** First row that does not have them yet. */
+  #sharedFrom = 0;
   /** How many of them belong to the Resource; the rest are the scope's. */
   #resourceShared = 0;
   #extraKeys: number[] = [];
@@ -89,7 +91,6 @@ export class SpanDecoder implements OtlpVisitor {
   #scopeEnd = 0;
 
   #source = 0;
-  #message: MessageSource = { name: '', partition: 0, offset: 0 };
   #window: TimeWindow | undefined;
   #ingestedAtS = 0;
   #spans = 0;
@@ -121,7 +122,6 @@ export class SpanDecoder implements OtlpVisitor {
    * (malformed) or AzimuthError AZ_OTLP_TOO_LARGE; the caller then rolls the table back.
    */
   decode(bytes: Uint8Array, source: MessageSource, window: TimeWindow): number {
-    this.#message = source;
     this.#source = this.#c.source.dictionary.putText(source.name);
     this.#window = window;
     this.#ingestedAtS = Math.floor(window.nowMs / 1000);
@@ -129,11 +129,20 @@ export class SpanDecoder implements OtlpVisitor {
     this.late = new LateSpans();
     this.expandedBytes = 0;
     const before = this.#table.rows;
+    this.#sharedFrom = before;
     walkTraces(bytes, this);
-    return this.#table.rows - before;
+    this.#fillShared();
+    const { source: sources, sourcePartition, sourceOffset, ingestedAt } = this.#c;
+    const { rows } = this.#table;
+    sources.fill(before, rows, this.#source);
+    sourcePartition.fill(before, rows, source.partition);
+    sourceOffset.fill(before, rows, source.offset);
+    ingestedAt.fill(before, rows, this.#ingestedAtS);
+    return rows - before;
   }
 
   resource(bytes: Buffer, start: number, end: number): void {
+    this.#fillShared();
     this.#sharedColumns = [];
     this.#sharedValues = [];
     this.#extraKeys = [];
@@ -173,6 +182,7 @@ export class SpanDecoder implements OtlpVisitor {
   }
 
   scope(bytes: Buffer, start: number, end: number): void {
+    this.#fillShared();
     this.#sharedColumns.length = this.#resourceShared;
     this.#sharedValues.length = this.#resourceShared;
     this.#scopeStart = start;
@@ -204,7 +214,7 @@ export class SpanDecoder implements OtlpVisitor {
     }
     const row = this.#table.openRow();
     this.#setOwnFields(row, cursor, span);
-    this.#setShared(row);
+    this.#setExtras(row);
     this.#setAttributes(row, cursor, span);
     for (let i = 0; i < span.events.count; i++) this.#event(row, cursor, span.events, i);
     for (let i = 0; i < span.links.count; i++) this.#link(row, cursor, span.links, i);
@@ -227,15 +237,19 @@ export class SpanDecoder implements OtlpVisitor {
     if (span.statusMessageEnd > span.statusMessageStart) {
       c.statusMessage.setBytes(row, cursor, span.statusMessageStart, span.statusMessageEnd);
     }
-    c.source.set(row, this.#source);
-    c.sourcePartition.set(row, this.#message.partition);
-    c.sourceOffset.set(row, this.#message.offset);
-    c.ingestedAt.set(row, this.#ingestedAtS);
   }
 
-  #setShared(row: number): void {
+  /** Stores what the spans since the last call have in common: their Resource and their scope. */
+  #fillShared(): void {
+    const { rows } = this.#table;
     const columns = this.#sharedColumns;
-    for (let i = 0; i < columns.length; i++) columns[i]!.set(row, this.#sharedValues[i]!);
+    for (let i = 0; i < columns.length; i++)
+      columns[i]!.fill(this.#sharedFrom, rows, this.#sharedValues[i]!);
+    this.#sharedFrom = rows;
+  }
+
+  /** Resource attributes without a column: of each row, since rows of a Map are set in order. */
+  #setExtras(row: number): void {
     if (this.#extraKeys.length === 0) return;
     this.expandedBytes += this.#extraBytes;
     if (this.expandedBytes > EXPANDED_BYTES_MAX) {

@@ -8,8 +8,8 @@
  *         readAttribute(…)             otlp-values.ts: key range, value type, value range or number
  *
  * Fields come in any order: a stock Collector writes them descending, so that in its bytes the
- * resource follows the spans that it belongs to. Hence two passes per ResourceSpans and per
- * ScopeSpans: lengths and the header first, then the items.
+ * resource follows the spans that it belongs to. Hence two passes per ResourceSpans, and per
+ * ScopeSpans whose header is not first: lengths and the header first, then the items.
  *
  * Hostile input is refused as a whole with an OtlpError (reason, byte offset). A visitor that has
  * already taken items in must therefore be able to take them back.
@@ -88,19 +88,36 @@ function walkResource(cursor: WireCursor, end: number, visitor: OtlpVisitor): nu
 
 function walkScope(cursor: WireCursor, end: number, visitor: OtlpVisitor): number {
   const start = cursor.position;
-  announceHeader(cursor, start, end, (s, e) => visitor.scope(cursor.bytes, s, e));
+  // Ascending fields, as most write them: one pass does, which saves reading each length twice.
+  const headerFirst = start < end && cursor.bytes[start] === HEADER;
+  if (headerFirst) {
+    cursor.position = start + 1;
+    const headerEnd = cursor.lengthDelimited(end);
+    visitor.scope(cursor.bytes, cursor.position, headerEnd);
+    cursor.position = headerEnd;
+  } else {
+    announceHeader(cursor, start, end, (s, e) => visitor.scope(cursor.bytes, s, e));
+    cursor.position = start;
+  }
   let items = 0;
-  cursor.position = start;
   while (cursor.position < end) {
+    const at = cursor.position;
     const tag = cursor.tag(end);
     if (tag === CHILDREN) {
       const itemEnd = cursor.lengthDelimited(end);
       visitor.item(cursor.bytes, cursor.position, itemEnd);
       cursor.position = itemEnd;
       items++;
-    } else cursor.skip(tag, end);
+    } else if (!headerFirst || tag === SCHEMA_URL) cursor.skip(tag, end);
+    else if (tag === HEADER) failTwice(cursor, at);
+    else cursor.skipUnknown(tag, end, 3);
   }
   return items;
+}
+
+/** Protobuf would merge the two. Nobody writes them, and a wrong service is worse than a refusal. */
+function failTwice(cursor: WireCursor, at: number): never {
+  return cursor.fail('repeated_field', at, 'a resource or scope is given twice');
 }
 
 /** First pass: finds the one header among the fields and checks all lengths at this level. */
@@ -117,8 +134,7 @@ function announceHeader(
     const at = cursor.position;
     const tag = cursor.tag(end);
     if (tag === HEADER) {
-      // Protobuf would merge the two. Nobody writes them, and a wrong service is worse than a refusal.
-      if (headerStart >= 0) cursor.fail('repeated_field', at, 'a resource or scope is given twice');
+      if (headerStart >= 0) failTwice(cursor, at);
       headerEnd = cursor.lengthDelimited(end);
       headerStart = cursor.position;
       cursor.position = headerEnd;

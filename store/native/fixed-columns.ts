@@ -40,6 +40,11 @@ export class NumberColumn implements Column {
     this.#values[row] = value > this.#max ? this.#max : value;
   }
 
+  /** As `set` for the rows `from` .. `to`-1. */
+  fill(from: number, to: number, value: number): void {
+    this.#values.fill(value > this.#max ? this.#max : value, from, to);
+  }
+
   at(row: number): number {
     return this.#values[row]!;
   }
@@ -98,6 +103,10 @@ export class EnumColumn extends NumberColumn {
     super.set(row, value < this.#count ? value : 0);
   }
 
+  override fill(from: number, to: number, value: number): void {
+    super.fill(from, to, value < this.#count ? value : 0);
+  }
+
   /** Position of the name, or -1 when it is none of the set's. */
   positionOf(source: Source, start: number, end: number): number {
     const entry = this.#names.find(source, start, end);
@@ -125,6 +134,11 @@ export class Uint64Column implements Column {
     }
     words[2 * row] = value;
     words[2 * row + 1] = value > 0xffffffff ? value / 4294967296 : 0;
+  }
+
+  /** As `set` for the rows `from` .. `to`-1. */
+  fill(from: number, to: number, value: number): void {
+    for (let row = from; row < to; row++) this.set(row, value);
   }
 
   setWords(row: number, low: number, high: number): void {
@@ -168,6 +182,8 @@ export class Uint64Column implements Column {
   }
 }
 
+/** Of this machine: words are copied as they lie. */
+const LITTLE_ENDIAN = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
 const HEX = '0123456789abcdef';
 const HIGH_DIGIT = Uint8Array.from({ length: 256 }, (_, i) => HEX.charCodeAt(i >>> 4));
 const LOW_DIGIT = Uint8Array.from({ length: 256 }, (_, i) => HEX.charCodeAt(i & 15));
@@ -178,12 +194,15 @@ export class IdColumn implements Column {
   readonly type = 'String';
   readonly #idBytes: number;
   #ids: Uint8Array;
+  /** The same bytes, four at a time. */
+  #words: Int32Array;
   #present = new Uint8Array(INITIAL_ROWS);
 
   constructor(name: string, idBytes: 8 | 16) {
     this.name = name;
     this.#idBytes = idBytes;
     this.#ids = new Uint8Array(idBytes * INITIAL_ROWS);
+    this.#words = new Int32Array(this.#ids.buffer);
   }
 
   /** Takes an id of full length, or none (an empty id is as good as an absent one). */
@@ -194,10 +213,10 @@ export class IdColumn implements Column {
       return;
     }
     if (bytes !== this.#idBytes) throw new OtlpError('id', start, `an id has ${bytes} bytes`);
-    const from = source.bytes;
-    const ids = this.#ids;
-    let at = row * bytes;
-    for (let i = start; i < end; i++) ids[at++] = from[i]!;
+    const { view } = source;
+    const words = this.#words;
+    let at = (row * bytes) / 4;
+    for (let i = start; i < end; i += 4) words[at++] = view.getInt32(i, LITTLE_ENDIAN);
     this.#present[row] = 1;
   }
 
@@ -207,6 +226,7 @@ export class IdColumn implements Column {
     const ids = new Uint8Array(this.#idBytes * capacity);
     ids.set(this.#ids);
     this.#ids = ids;
+    this.#words = new Int32Array(ids.buffer);
     const present = new Uint8Array(capacity);
     present.set(this.#present);
     this.#present = present;

@@ -34,6 +34,11 @@ export class DictionaryColumn implements Column {
     this.#keys[row] = key;
   }
 
+  /** As `set` for the rows `from` .. `to`-1. */
+  fill(from: number, to: number, key: number): void {
+    this.#keys.fill(key, from, to);
+  }
+
   setBytes(row: number, source: Source, start: number, end: number): void {
     this.#keys[row] = this.dictionary.put(source, start, end);
   }
