@@ -23,6 +23,7 @@ second at most, and the harm done so often. *Missing*: hops of answered requests
 many of them the reports explain (a killed proxy's bounds, counted drops, dead letters). *Twice*: hops that a figure
 counts more than once; *doubled*: rows stored again after a retry, which figures see through. *Errors*: requests that
 failed although nothing they need was taken away; *in outage*: while a killed proxy was away.
+One line again: \`npx mocha test/full/faults.full.ts -g 'over OTLP sidecar killed'\`.
 
 | scenario | over | times | requests | missing (explained) | twice | errors | in outage | doubled | dropped | peak MB gateway / sidecar / collector | s | verdict | when, where |
 |---|---|---:|---:|---:|---:|---:|---:|---:|---|---|---:|---|---|
