@@ -98,7 +98,7 @@ export const MATRIX: readonly Scenario[] = [
     batchBytesMax: 150,
     times: { ci: 0, full: 5 },
     fault: sendThroughSmallBroker,
-    exceptions: { counted: true },
+    exceptions: { counted: 'too_large' },
   },
   {
     name: 'broker killed (-9) and away for 6 s',
@@ -179,7 +179,7 @@ export const MATRIX: readonly Scenario[] = [
     over: both,
     times: { ci: 0, full: 3 },
     ...stepClock('sidecar', 2 * 3_600_000),
-    exceptions: { counted: true },
+    exceptions: { counted: 'dead_letter_out_of_window' },
   },
   {
     name: 'collector away until the disk under the spool is full',
@@ -187,7 +187,7 @@ export const MATRIX: readonly Scenario[] = [
     smallDisk: 'spool',
     times: { ci: 0, full: 3 },
     fault: fillDisk('spool'),
-    exceptions: { counted: true },
+    exceptions: { counted: 'queue_full' },
   },
   {
     name: 'disk under the store full',
