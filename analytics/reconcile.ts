@@ -69,6 +69,13 @@ export interface DeletedMessages {
   readonly messages: number;
 }
 
+/** A partition that a group without a position read first from here: what was before is unknown. */
+export interface BeganPastStart {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+}
+
 export interface Reconciliation {
   readonly boots: readonly BootAccount[];
   readonly totals: Pick<
@@ -88,6 +95,7 @@ export interface Reconciliation {
   /** Messages that were dead-lettered without telling which hops they held. */
   readonly undecodable_messages: number;
   readonly deleted_by_broker: readonly DeletedMessages[];
+  readonly began_past_start: readonly BeganPastStart[];
   /** Only when asked for. */
   readonly edges?: readonly EdgeAccount[];
 }
@@ -113,6 +121,7 @@ export async function reconcile(
     window,
   );
   const deleted = await store.query<DeletedMessages>(sql('reconcile_deleted'), window);
+  const began = await store.query<BeganPastStart>(sql('reconcile_began'), window);
   const edges =
     options.edges === true ? (await readEdgeAccounts(store, options, nowMs)).accounts : undefined;
   return {
@@ -120,6 +129,7 @@ export async function reconcile(
     totals: totalOf(boots),
     undecodable_messages: undecodable?.messages ?? 0,
     deleted_by_broker: deleted,
+    began_past_start: began,
     ...(edges === undefined ? {} : { edges }),
   };
 }

@@ -16,19 +16,19 @@ import { LedgersTable } from './columns/ledgers-table.ts';
 import { SpansTable } from './columns/spans-table.ts';
 import type { Table } from '../store/native/table.ts';
 import { decodeLedgers } from './ledger-decoder.ts';
-import type { InboundMessage } from './message.ts';
+import type { Hole, InboundMessage } from './message.ts';
 import { SpanDecoder } from './span-decoder.ts';
 import { TimeWindow } from './time-window.ts';
 
 /** Bounded: these are label values and stand in dead_letters.Reason. */
 type RejectReason =
-  'malformed' | 'too_large' | 'out_of_window' | 'store_refused' | 'deleted_by_broker' | 'internal';
+  'malformed' | 'too_large' | 'out_of_window' | 'store_refused' | Hole['reason'] | 'internal';
 
 /** What of a message was not stored but dead-lettered. */
 export interface Rejection {
   readonly reason: RejectReason;
   readonly detail: string;
-  /** Spans or ledgers, or messages deleted; 0 = it could not be read, so nobody knows. */
+  /** Spans or ledgers, or messages of a hole; 0 = it could not be read, so nobody knows. */
   readonly items: number;
 }
 
@@ -70,8 +70,8 @@ export class Batch {
   /** Takes one message in whole, or dead-letters it. */
   add(message: InboundMessage, window: TimeWindow): Outcome {
     const outcome: Outcome = { spans: 0, ledgers: 0, otherLogs: 0, rejected: [] };
-    if (message.deleted !== undefined) {
-      this.#addDeleted(message, message.deleted, window, outcome);
+    if (message.hole !== undefined) {
+      this.#addHole(message, message.hole, window, outcome);
       return outcome;
     }
     const table = message.signal === 'traces' ? this.#spans : this.#ledgers;
@@ -119,10 +119,14 @@ export class Batch {
     outcome.rejected.push(rejection);
   }
 
-  #addDeleted(message: InboundMessage, items: number, window: TimeWindow, outcome: Outcome): void {
+  #addHole(message: InboundMessage, hole: Hole, window: TimeWindow, outcome: Outcome): void {
     const { offset } = message.source;
-    const detail = `the broker deleted offsets ${offset} to ${offset + items - 1} before they were read`;
-    this.reject(message, { reason: 'deleted_by_broker', detail, items }, window, outcome);
+    const { reason, messages: items } = hole;
+    const detail =
+      reason === 'deleted_by_broker'
+        ? `the broker deleted offsets ${offset} to ${offset + items - 1} before they were read`
+        : `reading began at offset ${offset} without a position of the group; what was before is unknown`;
+    this.reject(message, { reason, detail, items }, window, outcome);
   }
 
   #addLedgers(

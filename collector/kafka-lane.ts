@@ -20,6 +20,7 @@ import type { Log } from '../runtime/log.ts';
 import type { ConsumedBatch, ConsumedMessage } from '../transport/kafka/kafka-consumer.ts';
 import type { Signal } from '../transport/exporter.ts';
 import type { ByteRoom } from './byte-room.ts';
+import type { Hole } from './message.ts';
 import type { InboundMessage, Pipeline } from './pipeline.ts';
 
 /** What the lanes of a receiver share. */
@@ -41,6 +42,7 @@ export interface LaneContext {
     commits: number;
     commitFailures: number;
     deleted: number;
+    beganPastStart: number;
   };
   readonly onCommitted: () => void;
   /** `mayPass`: the pipeline asked to come again. */
@@ -53,6 +55,11 @@ interface LaneSource {
   readonly signal: Signal;
 }
 
+interface FoundHole extends Hole {
+  /** As the source of its dead letter has it. */
+  readonly offset: number;
+}
+
 /** Messages that the pipeline has got in one call. */
 interface Slice {
   /** Where to read again when it is not stored. */
@@ -62,8 +69,8 @@ interface Slice {
   readonly messages: number;
   readonly bytes: number;
   readonly emptyMessages: number;
-  /** Messages before `from` that the broker had deleted. */
-  readonly deleted: number;
+  /** Goes with it. */
+  readonly hole: FoundHole | undefined;
   stored: boolean;
 }
 
@@ -79,6 +86,8 @@ export class KafkaLane {
   readonly #context: LaneContext;
   /** Offset that the next message should have; undefined until the group's own was asked for. */
   #next: number | undefined;
+  /** Where a group without a position began, until that is on its way. */
+  #began: FoundHole | undefined;
   /** Everything before it is committed. */
   #committed: number;
   #highWatermark = 0;
@@ -143,13 +152,14 @@ export class KafkaLane {
 
   async #handOn(batch: ConsumedBatch, mayGoOn: () => boolean): Promise<void> {
     const firstOffset = batch.messages[0]!.offset;
-    let deleted: number;
+    let hole: FoundHole | undefined;
     try {
-      deleted = await this.#deletedBefore(batch, firstOffset);
+      hole = await this.#holeBefore(batch, firstOffset);
     } catch (error) {
       this.#rest(batch, error);
       return;
     }
+    const deleted = hole?.reason === 'deleted_by_broker' ? hole.messages : 0;
     if (this.#rewound && firstOffset - deleted > this.#next!) {
       // Fetched before the rewind, by way of another broker? Once more; if there is nothing, it is so.
       this.#rewound = false;
@@ -162,35 +172,43 @@ export class KafkaLane {
       const bytes = bytesOf(messages);
       while (mayGoOn() && !room.has(bytes)) await room.change();
       if (!mayGoOn()) return;
-      this.#send(batch, messages, bytes, deleted);
-      deleted = 0;
+      this.#send(batch, messages, bytes, hole);
+      hole = undefined;
     }
   }
 
   /**
    * Messages that the broker deleted before we read them: between the offset that should come next
    * and the one that came. Offsets that are missing for other reasons (transaction markers, a topic
-   * that is compacted) lie behind the oldest that the broker has.
+   * that is compacted) lie behind the oldest that the broker has. Where the group has no position
+   * yet nothing tells which of those before the oldest it should have read.
    */
-  async #deletedBefore(batch: ConsumedBatch, firstOffset: number): Promise<number> {
-    if (this.#next !== undefined && firstOffset <= this.#next) return 0;
+  async #holeBefore(batch: ConsumedBatch, firstOffset: number): Promise<FoundHole | undefined> {
+    if (this.#next !== undefined && firstOffset <= this.#next) return this.#began;
     const { committed, oldest } = await batch.positions();
-    this.#next ??= committed ?? firstOffset;
-    return Math.max(0, Math.min(oldest, firstOffset) - this.#next);
+    const end = Math.min(oldest, firstOffset);
+    if (this.#next === undefined && committed === undefined) {
+      this.#next = firstOffset;
+      if (end > 0) this.#began = { reason: 'before_first_read', offset: end, messages: end };
+      return this.#began;
+    }
+    const offset = (this.#next ??= committed ?? firstOffset);
+    const messages = end - offset;
+    return messages > 0 ? { reason: 'deleted_by_broker', offset, messages } : this.#began;
   }
 
   #send(
     batch: ConsumedBatch,
     consumed: readonly ConsumedMessage[],
     bytes: number,
-    deleted: number,
+    hole: FoundHole | undefined,
   ): void {
     const { topic, partition, signal } = this.#source;
     const messages: InboundMessage[] = [];
-    const hole = this.#next!;
-    if (deleted > 0) {
-      const source = { name: topic, partition, offset: hole };
-      messages.push({ signal, encoding: 'protobuf', body: NO_BODY, source, deleted });
+    if (hole !== undefined) {
+      const source = { name: topic, partition, offset: hole.offset };
+      messages.push({ signal, encoding: 'protobuf', body: NO_BODY, source, hole });
+      if (hole === this.#began) this.#began = undefined;
     }
     for (const { offset, value } of consumed) {
       if (value === null || value.length === 0) continue;
@@ -203,15 +221,15 @@ export class KafkaLane {
       });
     }
     const last = consumed.at(-1)!.offset;
-    const full = messages.length - (deleted > 0 ? 1 : 0);
+    const full = messages.length - (hole === undefined ? 0 : 1);
     const slice: Slice = {
-      from: deleted > 0 ? hole : consumed[0]!.offset,
+      from: hole?.reason === 'deleted_by_broker' ? hole.offset : consumed[0]!.offset,
       nextOffset: last + 1,
       batch,
       messages: full,
       bytes,
       emptyMessages: consumed.length - full,
-      deleted,
+      hole,
       stored: false,
     };
     this.#slices.push(slice);
@@ -251,16 +269,26 @@ export class KafkaLane {
     void this.#commit();
   }
 
-  #count({ messages, bytes, emptyMessages, deleted, from }: Slice): void {
-    const { counts, log } = this.#context;
+  #count({ messages, bytes, emptyMessages, hole }: Slice): void {
+    const { counts } = this.#context;
     counts.messages += messages;
     counts.bytes += bytes;
     counts.emptyMessages += emptyMessages;
-    if (deleted === 0) return;
-    counts.deleted += deleted;
+    if (hole !== undefined) this.#tellOf(hole);
+  }
+
+  #tellOf({ reason, offset, messages }: FoundHole): void {
+    const { counts, log } = this.#context;
     const { topic, partition } = this.#source;
-    const fields = { topic, partition, from, messages: deleted };
-    log.error('the broker deleted messages before they were read', fields);
+    if (reason === 'deleted_by_broker') {
+      counts.deleted += messages;
+      const fields = { topic, partition, from: offset, messages };
+      log.error('the broker deleted messages before they were read', fields);
+    } else {
+      counts.beganPastStart++;
+      const fields = { topic, partition, began: offset };
+      log.warn('the group has no position here; what was before is unknown', fields);
+    }
   }
 
   /** Commits what is due, one commit at a time; what is stored meanwhile goes with the next. */
@@ -322,6 +350,7 @@ export class KafkaLane {
         return;
       }
       this.#next = first.from;
+      if (first.hole?.reason === 'before_first_read') this.#began = first.hole;
       this.#rewound = true;
       resume?.(first.from);
     }, this.#restMs());

@@ -19,6 +19,7 @@ import {
   type KafkaConsumer,
   type KafkaConsumerSettings,
 } from '../transport/kafka/kafka-consumer.ts';
+import { isBrokerAway } from '../transport/kafka/kafka-errors.ts';
 import type { Signal } from '../transport/exporter.ts';
 import type { KafkaAccess } from '../transport/kafka/kafka-access.ts';
 import { ByteRoom } from './byte-room.ts';
@@ -58,6 +59,8 @@ export interface KafkaReceiverStats {
   readonly crashes: number;
   /** Messages that the broker deleted (retention) before they were read. */
   readonly deleted: number;
+  /** Partitions whose reading began past their first offset for a group without a position. */
+  readonly beganPastStart: number;
   /** Messages fetched or known to wait that are not committed yet. */
   readonly lag: number;
 }
@@ -71,8 +74,8 @@ export interface KafkaReceiver {
   /** Why it gets no messages now, or cannot hand them on; undefined while it works. */
   notReady(): string | undefined;
   /**
-   * Why it should be restarted; undefined while messages move, none wait, or the pipeline tells to
-   * come again: a restart does not bring a store back.
+   * Why it should be restarted; undefined while messages move, none wait, the pipeline tells to come
+   * again, or no broker can be reached: a restart brings neither a store nor a broker back.
    */
   unhealthy(): string | undefined;
   stats(): KafkaReceiverStats;
@@ -126,6 +129,7 @@ class Receiver implements KafkaReceiver {
     commitFailures: 0,
     crashes: 0,
     deleted: 0,
+    beganPastStart: 0,
   };
   #consumer: KafkaConsumer | undefined;
   #running: Promise<void> | undefined;
@@ -135,7 +139,7 @@ class Receiver implements KafkaReceiver {
   #batchesInHand = 0;
   #lastFetchMs = 0;
   #lastProgressMs = 0;
-  /** The pipeline answered that it cannot take messages now. */
+  /** The pipeline answered that it cannot take messages now, or no broker could be reached. */
   #lastRefusalMs = -Infinity;
 
   constructor(settings: KafkaReceiverSettings) {
@@ -190,7 +194,7 @@ class Receiver implements KafkaReceiver {
 
   unhealthy(): string | undefined {
     const now = this.#nowMs();
-    const silentMs = now - this.#lastFetchMs;
+    const silentMs = now - Math.max(this.#lastFetchMs, this.#lastRefusalMs);
     const stuckMs = now - Math.max(this.#lastProgressMs, this.#lastRefusalMs);
     const seconds = (ms: number): string => `${Math.round(ms / 1000)} s`;
     const why = this.#lastError === undefined ? '' : ` (last error: ${this.#lastError})`;
@@ -248,6 +252,7 @@ class Receiver implements KafkaReceiver {
       } catch (error) {
         this.#counts.crashes++;
         this.#lastError = messageOf(error);
+        if (isBrokerAway(error)) this.#lastRefusalMs = this.#nowMs();
         if (tries === 0 || tries % 10 === 9)
           this.#log.warn('the Kafka consumer ended; a new one is made', {
             error: this.#lastError,

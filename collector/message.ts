@@ -10,15 +10,24 @@ export interface MessageSource {
   readonly offset: number;
 }
 
+/** Messages that a topic had and nobody of this consumer group can have read. */
+export interface Hole {
+  /**
+   * `deleted_by_broker`: those from the source's offset on were deleted before the group, whose
+   * position is known, read them. `before_first_read`: reading began at the source's offset without
+   * a position of the group; whether those before it were read, or by whom, is unknown.
+   */
+  readonly reason: 'deleted_by_broker' | 'before_first_read';
+  /** How many offsets it is long, at least 1. */
+  readonly messages: number;
+}
+
 export interface InboundMessage {
   readonly signal: Signal;
   readonly encoding: 'protobuf' | 'json';
   /** Must not change until the message was accepted. */
   readonly body: Uint8Array;
   readonly source: MessageSource;
-  /**
-   * Not a message but a hole in the log: so many from `source.offset` on were deleted by the broker
-   * before they were read. The body is empty.
-   */
-  readonly deleted?: number;
+  /** Not a message but a hole in the log, at `source.offset`. The body is empty. */
+  readonly hole?: Hole;
 }

@@ -82,5 +82,11 @@ function kafkaMetrics(text: MetricsText, stats: KafkaReceiverStats): void {
       '{message}',
       'Messages that the broker deleted before they were read.',
       stats.deleted,
+    )
+    .counter(
+      'azimuth.collector.kafka.began_past_start',
+      '{partition}',
+      'Partitions read first from past their first offset: what was before is unknown.',
+      stats.beganPastStart,
     );
 }

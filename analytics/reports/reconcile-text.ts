@@ -32,6 +32,12 @@ export function reconcileText(result: Reconciliation, widthTerminal: number): st
         `(offsets ${hole.from_offset} to ${hole.to_offset}); hops in them are unexplained`,
     );
   }
+  for (const { topic, partition, offset } of result.began_past_start) {
+    lines.push(
+      `reading of ${topic}/${partition} began at offset ${offset} without a position of the group: ` +
+        'what was before is unknown',
+    );
+  }
   const apart = (result.edges ?? []).filter(
     (edge) => edge.exits_unmatched > 0 || edge.entries_unmatched > 0,
   );

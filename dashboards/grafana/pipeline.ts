@@ -98,7 +98,7 @@ const PANELS: Rows = [
       table({
         title: 'Dead letters by source and reason',
         description:
-          'deleted_by_broker: items are messages that Kafka deleted before they were read.',
+          'deleted_by_broker: items are messages that Kafka deleted before they were read. before_first_read: a group without a position began past the first message.',
         sql: SQL.deadByReason,
         span: GRID_COLUMNS / 2,
       }),

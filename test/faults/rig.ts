@@ -73,7 +73,7 @@ const UPSTREAM = fileURLToPath(new URL('./upstream.ts', import.meta.url));
 const HOST = '127.0.0.1';
 const PASSWORD = 'of the fault matrix';
 /** Full within seconds. The engine needs 64 MB for itself. */
-const DISK_BYTES = { spool: 1024 * 1024, store: 192 * 1024 * 1024 } as const;
+export const DISK_BYTES = { spool: 1024 * 1024, store: 192 * 1024 * 1024 } as const;
 
 interface Ports {
   readonly store: number;

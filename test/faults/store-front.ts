@@ -41,6 +41,8 @@ export interface StoreFront {
   fault: StoreFault | undefined;
   /** Inserts that met the fault since `fault` was set. */
   faulted: number;
+  /** Inserts that the store itself answered with an error. */
+  readonly refused: number;
   /**
    * Holds the next insert of spans at `point` and resolves once it stands there. It is never
    * answered: the fault is that its sender ends, or gives up.
@@ -65,6 +67,7 @@ export async function startStoreFront(): Promise<StoreFront> {
 class Front implements StoreFront {
   target = '';
   faulted = 0;
+  refused = 0;
   readonly #server: Server = createServer((req, res) => {
     this.#answer(req, res).catch(() => res.destroy());
   });
@@ -103,7 +106,10 @@ class Front implements StoreFront {
   async #answer(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const body = await buffer(req);
     const query = new URL(req.url ?? '/', 'http://store').searchParams.get('query') ?? '';
-    if (!query.startsWith('INSERT')) return this.#forward(req, body, res);
+    if (!query.startsWith('INSERT')) {
+      await this.#forward(req, body, res);
+      return;
+    }
     const hold = /^INSERT INTO spans\b/.test(query) ? this.#hold : undefined;
     if (hold !== undefined) {
       this.#hold = undefined;
@@ -112,7 +118,10 @@ class Front implements StoreFront {
       return;
     }
     const fault = this.#fault;
-    if (fault === undefined) return this.#forward(req, body, res);
+    if (fault === undefined) {
+      if ((await this.#forward(req, body, res)) !== 200) this.refused++;
+      return;
+    }
     await this.#misbehave(fault, req, body, res);
     this.faulted++;
   }
@@ -148,9 +157,11 @@ class Front implements StoreFront {
     }
   }
 
-  async #forward(req: IncomingMessage, body: Buffer, res: ServerResponse): Promise<void> {
+  /** Resolves with the answer's status. */
+  async #forward(req: IncomingMessage, body: Buffer, res: ServerResponse): Promise<number> {
     const answer = await this.#ask(req, body);
     res.writeHead(answer.status, answer.headers).end(answer.body);
+    return answer.status;
   }
 
   /** Asks the store the same and takes the whole answer. */

@@ -18,8 +18,8 @@ import type { Proc, Rig } from './rig.ts';
 export interface Exceptions {
   /** This proxy was killed: what it had in hand is lost, and requests failed while it was away. */
   readonly killed?: 'gateway' | 'sidecar';
-  /** Hops may be missing that a ledger counts as dropped, or a dead letter names. */
-  readonly counted?: boolean;
+  /** Hops may be missing that a ledger counts as dropped for this reason, or dead letters name. */
+  readonly counted?: string;
   /** Messages that nobody can read were sent on purpose; they are found as dead letters. */
   readonly poison?: boolean;
   /** The broker deleted messages that nobody had read: what was in them is counted as unexplained. */
@@ -113,8 +113,9 @@ export async function judge(evidence: Evidence): Promise<Outcome> {
       faults.push(
         `${lost.length} hops of ${proxy} are missing, its reported ends explain ${allowed}`,
       );
-    const allExplained = allowed !== undefined || exceptions.counted || exceptions.deleted;
-    if (allExplained !== true && lost.length > 0)
+    const allExplained =
+      allowed !== undefined || exceptions.counted !== undefined || exceptions.deleted === true;
+    if (!allExplained && lost.length > 0)
       faults.push(`${lost.length} hops of ${proxy} are missing, such as ${lost[0]!.path}`);
     twice += [...ofProxy.values()].filter((hops) => hops > 1).length;
   }
@@ -134,13 +135,14 @@ export async function judge(evidence: Evidence): Promise<Outcome> {
   }
 
   const { totals } = account;
-  if (exceptions.counted === true) {
+  if (exceptions.counted !== undefined) {
     explained += Math.min(missing, totals.dropped_total);
     if (missing > totals.dropped_total)
       faults.push(`${missing} hops are missing, ${totals.dropped_total} are counted as dropped`);
-  } else if (totals.dropped_total > 0) {
-    faults.push(`dropped: ${JSON.stringify(totals.dropped)}`);
   }
+  const others = Object.keys(totals.dropped).filter((reason) => reason !== exceptions.counted);
+  if (totals.dropped_total > 0 && others.length > 0)
+    faults.push(`dropped: ${JSON.stringify(totals.dropped)}`);
   if (exceptions.deleted === true) {
     explained += Math.min(missing, totals.unexplained);
     if (missing !== totals.unexplained)

@@ -1,7 +1,11 @@
 /**
- * The whole fault matrix: `npm run test:full`, or one line of it with mocha's `-g`. Each outcome
- * replaces its line in bench/results/faults.md. $AZIMUTH_FAULT_TIMES caps how often each harm is
- * done, for a quick look.
+ * The whole fault matrix: `npm run test:full`, or one line of it by mocha's `-g`:
+ *
+ *   mocha test/full/faults.full.ts -g 'over OTLP sidecar killed'
+ *
+ * Each outcome replaces its line in bench/results/faults.md; lines stand there in the matrix's order,
+ * and none of a scenario that is no more. $AZIMUTH_FAULT_TIMES caps how often each harm is done, for a
+ * quick look.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
@@ -19,6 +23,7 @@ second at most, and the harm done so often. *Missing*: hops of answered requests
 many of them the reports explain (a killed proxy's bounds, counted drops, dead letters). *Twice*: hops that a figure
 counts more than once; *doubled*: rows stored again after a retry, which figures see through. *Errors*: requests that
 failed although nothing they need was taken away; *in outage*: while a killed proxy was away.
+One line again: \`npx mocha test/full/faults.full.ts -g 'over OTLP sidecar killed'\`.
 
 | scenario | over | times | requests | missing (explained) | twice | errors | in outage | doubled | dropped | peak MB gateway / sidecar / collector | s | verdict | when, where |
 |---|---|---:|---:|---:|---:|---:|---:|---:|---|---|---:|---|---|
@@ -33,8 +38,11 @@ function writeLine(result: Result): void {
   const lines = new Map(linesOf(TABLE).map((line) => [keyOf(line), line]));
   const line = lineOf(result);
   lines.set(keyOf(line), line);
+  const text = MATRIX.flatMap(({ name }) =>
+    [...lines.values()].filter((one) => scenarioOf(one) === name).sort(),
+  );
   mkdirSync(dirname(TABLE), { recursive: true });
-  writeFileSync(TABLE, HEAD + [...lines.values()].map((one) => `${one}\n`).join(''));
+  writeFileSync(TABLE, HEAD + text.map((one) => `${one}\n`).join(''));
 }
 
 /** The results that stand in the file. */
@@ -47,6 +55,7 @@ function linesOf(file: string): string[] {
   }
 }
 
+const scenarioOf = (line: string): string => line.split('|')[1]!.trim();
 const keyOf = (line: string): string => line.split('|').slice(1, 3).join('|');
 
 function lineOf(result: Result): string {

@@ -16,17 +16,44 @@ const FINAL = new Set([
 ]);
 const TOO_LARGE = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE']);
 
+/** What a client throws, and a broker answers, when those who should serve it are not there. */
+const AWAY = new Set([
+  'KafkaJSConnectionError',
+  'KafkaJSConnectionClosedError',
+  'KafkaJSRequestTimeoutError',
+  'KafkaJSLockTimeout',
+  'KafkaJSBrokerNotFound',
+  'KafkaJSGroupCoordinatorNotFound',
+  'COORDINATOR_NOT_AVAILABLE',
+  'COORDINATOR_LOAD_IN_PROGRESS',
+  'LEADER_NOT_AVAILABLE',
+  'BROKER_NOT_AVAILABLE',
+]);
+
+/** True when no broker, or no leader or coordinator among them, could be reached. */
+export function isBrokerAway(error: unknown): boolean {
+  return causesOf(error).some(
+    ({ name, type }) => AWAY.has(name) || (typeof type === 'string' && AWAY.has(type)),
+  );
+}
+
 /** The protocol's name of an error (`MESSAGE_TOO_LARGE`), looked for along its causes. */
 export function kafkaErrorType(error: unknown): string | undefined {
-  let at: unknown = error;
-  for (let depth = 0; depth < 10 && at instanceof Error; depth++) {
-    const type: unknown = (at as { type?: unknown }).type;
-    if (typeof type === 'string') return type;
+  return causesOf(error)
+    .map(({ type }) => type)
+    .find((type) => typeof type === 'string');
+}
+
+/** An error, its cause, that one's cause, and so on. */
+function causesOf(error: unknown): (Error & { readonly type?: unknown })[] {
+  const causes: (Error & { readonly type?: unknown })[] = [];
+  for (let at = error; causes.length < 10 && at instanceof Error;) {
+    causes.push(at);
     // KafkaJSAggregateError keeps its causes in a list.
     const many: unknown = (at as { errors?: unknown }).errors;
     at = Array.isArray(many) ? many[0] : at.cause;
   }
-  return undefined;
+  return causes;
 }
 
 /** `what`: the failed doing, in words, such as `send to otlp_spans/3`. */

@@ -25,6 +25,12 @@ export interface TopicState {
   readonly created: boolean;
 }
 
+/**
+ * By default the producer's clock stamps a message: a broker refuses those of a process whose clock
+ * is more than an hour ahead, and deletes those of one whose clock is days behind at once.
+ */
+const TIME_OF_ARRIVAL = { name: 'message.timestamp.type', value: 'LogAppendTime' } as const;
+
 /** A created topic shows in every broker's metadata within this time, or something is wrong. */
 const VISIBLE_WITHIN_MS = 10_000;
 
@@ -45,6 +51,7 @@ export function ensureTopics(settings: TopicsSettings): Promise<TopicState[]> {
             topic,
             numPartitions: partitions,
             replicationFactor: replication,
+            configEntries: [TIME_OF_ARRIVAL],
           })),
           waitForLeaders: false,
         });

@@ -373,6 +373,22 @@ describe('reconcile', function () {
     ]);
   });
 
+  it('shows where a group without a position began, each partition once', async () => {
+    const at = (await test.client.query<{ ms: number }>('SELECT toUnixTimestamp64Milli(now64(3)) AS ms'))[0]!.ms; // prettier-ignore
+    await test.client.command(
+      `INSERT INTO dead_letters (At, Signal, Source, SourcePartition, SourceOffset, Reason, Items)
+       SELECT fromUnixTimestamp64Milli({at:Int64}), 'traces', 'otlp_spans', p, o, 'before_first_read', o
+       FROM values('p UInt16, o UInt64', (1, 100), (1, 100), (0, 9))`,
+      { at },
+    );
+    const result = await reconcile(test.client, { fromMs: at - 1000, toMs: at + 1000 });
+    assert.deepEqual(result.began_past_start, [
+      { topic: 'otlp_spans', partition: 0, offset: 9 },
+      { topic: 'otlp_spans', partition: 1, offset: 100 },
+    ]);
+    assert.equal(hasFault(result), false);
+  });
+
   it('sums up over processes what each says', async () => {
     const { boots, totals } = await reconcile(test.client, LATE);
     assert.ok(boots.length >= 10);

@@ -24,7 +24,7 @@ interface Selector {
 /** Of a Kafka receiver that read nothing yet; without one its metrics are not there. */
 const KAFKA_STATS = {
   ...{ messages: 0, bytes: 0, emptyMessages: 0, retries: 0, commits: 0 },
-  ...{ commitFailures: 0, crashes: 0, deleted: 0, lag: 0 },
+  ...{ commitFailures: 0, crashes: 0, deleted: 0, beganPastStart: 0, lag: 0 },
 };
 
 /** What a PromQL expression asks for. Throws where it is none. */

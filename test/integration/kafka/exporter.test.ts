@@ -59,6 +59,21 @@ describe('KafkaExporter on a real broker', function () {
     assert.equal(exporter.concurrency, 6);
   });
 
+  it('delivers though the clock of its process is two hours ahead', async () => {
+    const topics = await kafka.topics(1);
+    const client = createKafkaClient({
+      ...{ brokers: kafka.brokers, clientId: 'test', log: silentLog },
+    });
+    exporter = createKafkaExporter({ client, topics, log: silentLog });
+    const wallMs = Date.now;
+    Date.now = () => wallMs() + 2 * 3_600_000;
+    try {
+      await exporter.send({ signal: 'traces', body: tracesOf([{ service: 'a', name: 'b' }]), items: 1 }); // prettier-ignore
+    } finally {
+      Date.now = wallMs;
+    }
+  });
+
   it('splits what is larger than the broker takes, and every span arrives', async function () {
     requireKcat(this);
     const topics = await kafka.topics(2);

@@ -304,7 +304,7 @@ describe('KafkaReceiver on a real broker', function () {
     const receiver = await receive(topics, group, next);
     await next.until(2);
     assert.deepEqual(
-      next.accepted.map(({ source, deleted }) => [source.offset, deleted]),
+      next.accepted.map(({ source, hole }) => [source.offset, hole?.messages]),
       [
         [2, 3],
         [5, undefined],
@@ -312,6 +312,21 @@ describe('KafkaReceiver on a real broker', function () {
     );
     await receiver.stop();
     assert.equal(receiver.stats().deleted, 3);
+    assert.equal(receiver.stats().beganPastStart, 0);
+
+    // A group that was never here cannot know whether those were for it.
+    const stranger = createRecordingPipeline();
+    const other = await receive(topics, kafka.group(), stranger);
+    await stranger.until(2);
+    await other.stop();
+    assert.deepEqual(
+      stranger.accepted.map(({ source, hole }) => [source.offset, hole?.reason]),
+      [
+        [5, 'before_first_read'],
+        [5, undefined],
+      ],
+    );
+    assert.deepEqual([other.stats().deleted, other.stats().beganPastStart], [0, 1]);
     assert.deepEqual(await readLag({ brokers: kafka.brokers }, group, [topics.traces]), [
       { topic: topics.traces, messages: 0, partitions_behind_retention: 0 },
     ]);

@@ -21,6 +21,8 @@ import {
 } from '../../helpers/stock-collector.ts';
 
 const ENCODINGS = ['otlp_proto', 'otlp_json'] as const;
+/** What our proxies may write. */
+const OURS = ['none', 'gzip', 'zstd'] as const;
 const COMPRESSIONS = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const;
 
 async function freePort(): Promise<number> {
@@ -35,7 +37,7 @@ async function freePort(): Promise<number> {
 describe('A stock OpenTelemetry Collector', function () {
   this.timeout(60_000);
   let kafka: TestKafka;
-  let client: KafkaClient;
+  let clients: readonly KafkaClient[] = [];
   let path: string;
   let folder: string;
   const stops: (() => Promise<void>)[] = [];
@@ -44,14 +46,16 @@ describe('A stock OpenTelemetry Collector', function () {
     path = requireStockCollector(this);
     kafka = await testKafka(this);
     folder = mkdtempSync(join(tmpdir(), 'azimuth-test-otelcol-'));
-    client = createKafkaClient({ brokers: kafka.brokers, clientId: 'test', log: silentLog });
-    await client.connect();
+    clients = OURS.map((compression) =>
+      createKafkaClient({ brokers: kafka.brokers, clientId: 'test', log: silentLog, compression }),
+    );
+    for (const client of clients) await client.connect();
   });
   afterEach(async () => {
     for (const stop of stops.splice(0).reverse()) await stop();
   });
   after(async () => {
-    await (client as KafkaClient | undefined)?.close();
+    for (const client of clients) await client.close();
     if ((folder as string | undefined) !== undefined) rmSync(folder, { recursive: true });
   });
 
@@ -61,15 +65,21 @@ describe('A stock OpenTelemetry Collector', function () {
     return collector;
   };
 
-  it('reads our topic, and delivers to our OTLP/HTTP receiver with retries while that is busy', async () => {
+  it('reads our topic in each compression, and delivers to our OTLP/HTTP receiver, again after 429 and 503', async () => {
     const topics = await kafka.topics(2);
-    const bodies = [1, 2, 3, 4].map((seq) =>
+    const bodies = [1, 2, 3, 4, 5, 6].map((seq) =>
       hopMessage({ startUnixMs: Date.now(), seq, hopFormat: seq % 2 ? 'packed' : 'attributes' }),
     );
-    for (const [i, body] of bodies.entries()) await client.send(topics.traces, i % 2, body);
-    let refusals = 0;
+    for (const [i, body] of bodies.entries())
+      await clients[i % clients.length]!.send(topics.traces, i % 2, body);
+    const refusals = [
+      new AzimuthError('AZ_COLLECTOR_BUSY', 'busy', { retryAfterS: 1 }),
+      new AzimuthError('AZ_STORE_UNAVAILABLE', 'away', { retryAfterS: 1 }),
+    ];
+    let calls = 0;
     const pipeline = createRecordingPipeline(() => {
-      if (refusals++ < 2) throw new AzimuthError('AZ_COLLECTOR_BUSY', 'busy', { retryAfterS: 1 });
+      const refusal = refusals[calls++];
+      if (refusal !== undefined) throw refusal;
     });
     const receiver = createOtlpHttpReceiver({
       ...{ host: '127.0.0.1', port: 0, pipeline, log: silentLog },
@@ -92,7 +102,7 @@ service:
       messages.flatMap(spansOf).map(({ service, name, spanId }) => `${service} ${name} ${spanId}`);
     const got = identities(pipeline.accepted.map(({ body }) => body));
     assert.deepEqual(new Set(got), new Set(identities(bodies)));
-    assert.ok(refusals > 2, 'it came again after our refusals');
+    assert.ok(calls > refusals.length, 'it came again after our refusals');
   });
 
   it('writes what we read: protobuf and JSON, each with every compression', async () => {

@@ -435,6 +435,34 @@ describe('KafkaReceiver', () => {
     });
   });
 
+  for (const [what, name, restarts] of [
+    ['needs no restart while no broker can be reached', 'KafkaJSConnectionClosedError', false],
+    ['is unhealthy when consumers end otherwise for a minute', 'KafkaJSProtocolError', true],
+  ] as const) {
+    it(what, async () => {
+      let nowMs = 0;
+      const s = scene({ nowMs: () => nowMs, backOffBaseMs: 1 });
+      receiver = s.receiver;
+      await receiver.start();
+      s.consumers[0]!.settings.onJoined();
+      await s.consumers[0]!.deliver(
+        s.batch(['a'], { commit: () => Promise.reject(new Error('Closed connection')) }),
+      );
+      for (let ended = 0; ended < 3; ended++) {
+        nowMs += 30_000;
+        // As kafkajs wraps it when it gives up.
+        const cause = Object.assign(new Error('Closed connection'), { name });
+        s.consumers[ended]!.crash(new Error('gave up', { cause }));
+        while (s.consumers.length < ended + 2) await setImmediate();
+      }
+      assert.equal(receiver.stats().lag, 1);
+      assert.equal(receiver.unhealthy() !== undefined, restarts);
+      assert.match(receiver.notReady() ?? '', /not in the consumer group yet/);
+      nowMs += 60_001;
+      assert.notEqual(receiver.unhealthy(), undefined, 'silence is a wedge all the same');
+    });
+  }
+
   describe('on messages that the broker deleted before they were read', () => {
     const recorder = (): {
       seen: InboundMessage[];
@@ -450,9 +478,9 @@ describe('KafkaReceiver', () => {
       };
     };
     const holes = (seen: readonly InboundMessage[]): unknown[] =>
-      seen
-        .filter(({ deleted }) => deleted !== undefined)
-        .map(({ source, deleted }) => [source.partition, source.offset, deleted]);
+      seen.flatMap(({ source, hole }) =>
+        hole === undefined ? [] : [[source.partition, source.offset, hole.reason, hole.messages]],
+      );
 
     it('records the hole after the committed offset, once, with the first message behind it', async () => {
       const pipeline = recorder();
@@ -464,8 +492,7 @@ describe('KafkaReceiver', () => {
       await s.consumers[0]!.deliver(
         s.batch(['c'], { messages: [{ offset: 102, value: Buffer.from('c') }], positions }),
       );
-      assert.deepEqual(holes(pipeline.seen), [[3, 40, 60]]);
-      assert.equal(pipeline.seen[0]?.deleted, 60);
+      assert.deepEqual(holes(pipeline.seen), [[3, 40, 'deleted_by_broker', 60]]);
       await setImmediate();
       assert.equal(receiver.stats().deleted, 60);
       assert.equal(receiver.stats().messages, 3);
@@ -484,7 +511,51 @@ describe('KafkaReceiver', () => {
           positions: () => Promise.resolve({ committed: 101, oldest: 150 }),
         }),
       );
-      assert.deepEqual(holes(pipeline.seen), [[3, 101, 49]]);
+      assert.deepEqual(holes(pipeline.seen), [[3, 101, 'deleted_by_broker', 49]]);
+    });
+
+    it('says of a group without a position only where it began, once', async () => {
+      const pipeline = recorder();
+      const s = scene({ pipeline });
+      receiver = s.receiver;
+      await receiver.start();
+      const positions = () => Promise.resolve({ committed: undefined, oldest: 100 });
+      await s.consumers[0]!.deliver(s.batch(['a', 'b'], { positions }));
+      await s.consumers[0]!.deliver(
+        s.batch([], { messages: [{ offset: 102, value: Buffer.from('c') }], positions }),
+      );
+      assert.deepEqual(holes(pipeline.seen), [[3, 100, 'before_first_read', 100]]);
+      await setImmediate();
+      assert.deepEqual([receiver.stats().beganPastStart, receiver.stats().deleted], [1, 0]);
+      assert.equal(receiver.stats().messages, 3);
+    });
+
+    it('says it again with the messages that were refused', async () => {
+      const pipeline = recorder();
+      let calls = 0;
+      const accept = (messages: readonly InboundMessage[]): Promise<typeof NOTHING> =>
+        calls++ === 0 ? Promise.reject(busy()) : pipeline.accept(messages);
+      const s = scene({ pipeline: { accept }, backOffBaseMs: 1 });
+      receiver = s.receiver;
+      await receiver.start();
+      const positions = () => Promise.resolve({ committed: undefined, oldest: 100 });
+      await s.consumers[0]!.deliver(s.batch(['a'], { positions }));
+      await happens(s, 'resume 100');
+      await s.consumers[0]!.deliver(s.batch(['a'], { positions }));
+      await happens(s, 'commit 101');
+      assert.deepEqual(holes(pipeline.seen), [[3, 100, 'before_first_read', 100]]);
+      assert.equal(receiver.stats().beganPastStart, 1);
+    });
+
+    it('says nothing of a group without a position that begins at the first offset', async () => {
+      const pipeline = recorder();
+      const s = scene({ pipeline });
+      receiver = s.receiver;
+      await receiver.start();
+      const positions = () => Promise.resolve({ committed: undefined, oldest: 0 });
+      await s.consumers[0]!.deliver(s.batch(['a'], { positions }));
+      assert.deepEqual(holes(pipeline.seen), []);
+      assert.equal(receiver.stats().beganPastStart, 0);
     });
 
     it('takes offsets that are missing behind the oldest one for no loss', async () => {

@@ -79,6 +79,7 @@ const account = (totals: Partial<Reconciliation['totals']> = {}): Reconciliation
   },
   undecodable_messages: 0,
   deleted_by_broker: [],
+  began_past_start: [],
 });
 /** As if seven processes had been accounted for. */
 const withProcesses = (report: GatewayVsMesh): GatewayVsMesh => ({

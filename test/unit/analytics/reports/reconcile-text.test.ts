@@ -35,6 +35,7 @@ describe('reconcile, terminal form', () => {
       totals: good,
       undecodable_messages: 0,
       deleted_by_broker: [],
+      began_past_start: [],
       edges: [{ caller: 'edge', target: 'catalog', exits: 9, entries: 9, exits_unmatched: 0, entries_unmatched: 0 }], // prettier-ignore
     };
     const text = reconcileText(result, 110);
@@ -55,6 +56,7 @@ describe('reconcile, terminal form', () => {
         totals: boot({ finished: 2972, stored: 2926, dropped_total: 30, lost_at_end: 10, unexplained: 6, twins: 1 }), // prettier-ignore
         undecodable_messages: 2,
         deleted_by_broker: [{ topic: 'otlp_spans', partition: 3, from_offset: 1200, to_offset: 2433, messages: 1234 }], // prettier-ignore
+        began_past_start: [{ topic: 'otlp_logs', partition: 1, offset: 77 }],
         edges: [{ caller: 'edge', target: 'catalog', exits: 900, entries: 897, exits_unmatched: 3, entries_unmatched: 0 }], // prettier-ignore
       },
       110,
@@ -63,7 +65,7 @@ describe('reconcile, terminal form', () => {
   });
 
   it('says so when there is nothing to account for', () => {
-    const text = reconcileText({ boots: [], totals: boot({ finished: 0 }), undecodable_messages: 0, deleted_by_broker: [] }, 110); // prettier-ignore
+    const text = reconcileText({ boots: [], totals: boot({ finished: 0 }), undecodable_messages: 0, deleted_by_broker: [], began_past_start: [] }, 110); // prettier-ignore
     assert.match(text, /No proxy was alive in this window/);
   });
 });
