@@ -7,6 +7,7 @@ import { allowClosedOutput } from './closed-output.ts';
 import type { Command } from './command.ts';
 import { AzimuthError, messageOf } from '../runtime/errors.ts';
 import { VERSION } from '../runtime/version.ts';
+import { storeAdvice } from './store-advice.ts';
 
 const COMMANDS: Record<string, { about: string; load: () => Promise<{ command: Command }> }> = {
   check: { about: 'validate a mesh file', load: () => import('./commands/check.ts') },
@@ -95,8 +96,11 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   const entry = COMMANDS[name];
   if (entry === undefined) {
-    process.stderr.write(`azimuth: there is no command "${name}".\n\n${overview()}`);
-    return 64;
+    const names = Object.keys(COMMANDS).join(', ');
+    throw new AzimuthError(
+      'AZ_USAGE',
+      `there is no command "${name}" (there are: ${names}; azimuth --help says what each does)`,
+    );
   }
   const { command } = await entry.load();
   if (rest.includes('--help') || rest.includes('-h')) {
@@ -111,14 +115,17 @@ try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
   if (error instanceof AzimuthError) {
-    process.stderr.write(`azimuth: ${error.message}\n`);
+    const advice = storeAdvice(error);
+    process.stderr.write(
+      `azimuth: ${error.message}\n${advice === undefined ? '' : `  → ${advice}\n`}`,
+    );
     process.exitCode = error.kind.exitCode ?? 1;
   } else if (
     error instanceof TypeError &&
     'code' in error &&
     String(error.code).startsWith('ERR_PARSE_ARGS')
   ) {
-    process.stderr.write(`azimuth: ${messageOf(error)}. See azimuth COMMAND --help.\n`);
+    process.stderr.write(`azimuth: ${messageOf(error)}. See azimuth ${process.argv[2]} --help.\n`);
     process.exitCode = 64;
   } else {
     throw error;

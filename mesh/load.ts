@@ -10,7 +10,7 @@ import { AzimuthError, messageOf } from '../runtime/errors.ts';
 import { meshJsonSchema, parseMeshConfig, REDACTED, SECRETS, type MeshConfig } from './config.ts';
 import { passedByFaults } from './passed-by.ts';
 import { formatWarnings, referenceFaults } from './references.ts';
-import { readSource, type Fault, type Path, type Source } from './source.ts';
+import { NOT_YAML, readSource, type Fault, type Path, type Source } from './source.ts';
 
 /** A valid mesh file. */
 export interface Mesh {
@@ -24,7 +24,7 @@ export interface Mesh {
 /** What reading a mesh file gave: a mesh when there are no faults. */
 export interface MeshReading {
   readonly mesh: Mesh | undefined;
-  /** `file:line:column path: what (what to do)`, in the order of the file. */
+  /** `file:line:column path: what (what to do)`, in the order of the file; no YAML first. */
   readonly faults: readonly string[];
   /** Where things stand in the file. */
   readonly source: Source;
@@ -136,7 +136,10 @@ function typed(value: unknown, expected: string): number | boolean | undefined {
 }
 
 function show(file: string, faults: readonly Fault[]): string[] {
-  const sorted = [...faults].sort((a, b) => a.line - b.line || a.column - b.column);
+  const isYaml = ({ message }: Fault): number => (message.startsWith(NOT_YAML) ? 0 : 1);
+  const sorted = [...faults].sort(
+    (a, b) => isYaml(a) - isYaml(b) || a.line - b.line || a.column - b.column,
+  );
   const lines = sorted.map(
     ({ line, column, path, message }) =>
       `${file}:${line}:${column} ${path === '' ? '' : `${path}: `}${message}`,

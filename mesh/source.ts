@@ -18,6 +18,9 @@ import {
   type Pair,
 } from 'yaml';
 
+/** How the message of a fault of the YAML itself begins: mend it before all others. */
+export const NOT_YAML = 'not valid YAML';
+
 /** Keys and indexes from the top of the file. */
 export type Path = readonly PropertyKey[];
 
@@ -61,7 +64,7 @@ export function readSource(text: string, lookup: Lookup, whereToSet: string): So
     const message =
       error.code === 'DUPLICATE_KEY'
         ? 'this key stands here twice (remove one)'
-        : `not valid YAML: ${error.message} (faults below may follow from it)`;
+        : `${NOT_YAML}: ${error.message} (other faults may follow from it)`;
     faults.push(at(error.pos[0], '', message));
   }
   const replaced = new Set<unknown>();
@@ -82,7 +85,7 @@ export function readSource(text: string, lookup: Lookup, whereToSet: string): So
   try {
     raw = document.toJS({ maxAliasCount: 100 });
   } catch (error) {
-    faults.push(at(0, '', `not valid YAML: ${String(error)} (remove the alias)`));
+    faults.push(at(0, '', `${NOT_YAML}: ${String(error)} (remove the alias)`));
   }
   return {
     raw,

@@ -134,6 +134,7 @@ class Queue implements ExportQueue {
 
   #loggedAtMs = -Infinity;
   #draining = false;
+  #closed = false;
   #onIdle: (() => void) | undefined;
 
   constructor(settings: ExportQueueSettings) {
@@ -231,6 +232,7 @@ class Queue implements ExportQueue {
     this.#backoff.endPause();
     this.#replays?.stop();
     this.#draining = true;
+    this.#closed = true;
   }
 
   /** True while something in memory may still leave by itself. What is on disk is safe there. */
@@ -255,7 +257,7 @@ class Queue implements ExportQueue {
   }
 
   #pump(): void {
-    if (this.#backoff.isPausing) return;
+    if (this.#closed || this.#backoff.isPausing) return;
     this.#dropOld();
     const most = this.#backoff.failures > 0 ? 1 : this.#exporter.concurrency;
     while (this.#sends() < most && this.#sendNext(most)) {
@@ -354,7 +356,8 @@ class Queue implements ExportQueue {
         const failure = judgeFailure(error, message.items);
         this.#complain(failure.retryable, error);
         failed(failure);
-        if (failure.retryable) this.#backoff.fail(failure.retryAfterS);
+        // A pause after the end would keep the process alive.
+        if (failure.retryable && !this.#closed) this.#backoff.fail(failure.retryAfterS);
         this.#pump();
         this.#spill();
       },

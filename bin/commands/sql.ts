@@ -62,28 +62,23 @@ Examples:
       process.stdout.write(answer === '' || answer.endsWith('\n') ? answer : answer + '\n');
       return 0;
     } catch (error) {
-      throw withAdvice(error, part.url);
+      throw withAdvice(error);
     } finally {
       await client.close();
     }
   },
 };
 
-/** Says what to do next about the errors that people meet. */
-function withAdvice(error: unknown, url: string): unknown {
+/** Says what to do next about the errors of a statement. */
+function withAdvice(error: unknown): unknown {
   if (!(error instanceof AzimuthError)) return error;
-  const advice = adviceFor(error.message, url);
+  const advice = adviceFor(error.message);
   return advice === undefined
     ? error
     : new AzimuthError(error.code, `${error.message}\n  → ${advice}`, { cause: error });
 }
 
-function adviceFor(message: string, url: string): string | undefined {
-  if (/cannot be reached/.test(message)) {
-    return `start the store (npm run demo, or azimuth store), or correct store.url (${url})`;
-  }
-  if (/code 516/.test(message)) return 'correct store.user and store.password in the mesh file';
-  if (/code 81 /.test(message)) return 'create the database: azimuth store migrate';
+function adviceFor(message: string): string | undefined {
   if (/code 60 /.test(message)) return 'see the tables there are: azimuth sql "SHOW TABLES"';
   if (/code 47 /.test(message)) return 'see the columns: azimuth sql "DESCRIBE TABLE spans"';
   if (/code (159|241|396) /.test(message)) {

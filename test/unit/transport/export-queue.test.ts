@@ -259,6 +259,19 @@ describe('ExportQueue', () => {
     assert.equal(bench.sent.at(-1)!.body.length, 4);
   });
 
+  it('sends nothing and waits for nothing once it is closed, so that its process can end', async () => {
+    const bench = new QueueBench({ concurrency: 1 });
+    bench.queue.offerLatest({ signal: 'logs', body: new Uint8Array(1), items: 1 });
+    const drained = bench.queue.drain(1_000);
+    await bench.pass(1_000);
+    await drained;
+    bench.queue.close();
+    bench.pending[0]!.fail(away());
+    await settled();
+    await bench.pass(60_000);
+    assert.deepEqual([bench.sent.length, bench.timers.length], [1, 0]);
+  });
+
   it('keeps its sum under a random exporter', async () => {
     const seed = Number(process.env['SEED'] ?? 20261125);
     const random = seededRandom(seed);
