@@ -162,7 +162,7 @@ class Receiver implements KafkaReceiver {
       onCommitted: () => (this.#lastProgressMs = this.#nowMs()),
       onRefused: (error, mayPass) => {
         this.#lastError = messageOf(error);
-        if (mayPass) this.#lastRefusalMs = this.#nowMs();
+        if (mayPass || isBrokerAway(error)) this.#lastRefusalMs = this.#nowMs();
       },
     };
   }

@@ -28,6 +28,8 @@ const AWAY = new Set([
   'COORDINATOR_LOAD_IN_PROGRESS',
   'LEADER_NOT_AVAILABLE',
   'BROKER_NOT_AVAILABLE',
+  // A broker that has just started knows no topic yet.
+  'UNKNOWN_TOPIC_OR_PARTITION',
 ]);
 
 /** True when no broker, or no leader or coordinator among them, could be reached. */

@@ -568,6 +568,24 @@ describe('KafkaReceiver', () => {
       assert.deepEqual(holes(pipeline.seen), []);
     });
 
+    it('needs no restart while the positions cannot be learned for want of a broker', async () => {
+      let nowMs = 0;
+      const s = scene({ nowMs: () => nowMs, backOffBaseMs: 1 });
+      receiver = s.receiver;
+      await receiver.start();
+      s.consumers[0]!.settings.onJoined();
+      const away = Object.assign(new Error('away'), { name: 'KafkaJSGroupCoordinatorNotFound' });
+      const positions = () => Promise.reject(away);
+      for (; nowMs <= 70_000; nowMs += 10_000) {
+        s.events.length = 0;
+        s.consumers[0]!.settings.onFetched();
+        await s.consumers[0]!.deliver(s.batch(['a'], { positions }));
+        assert.equal(receiver.unhealthy(), undefined, `at ${nowMs} ms`);
+        await happens(s, 'resume');
+      }
+      assert.equal(receiver.stats().retries, 8);
+    });
+
     it('reads again when the positions cannot be learned', async () => {
       const pipeline = recorder();
       const s = scene({ pipeline, backOffBaseMs: 1 });
