@@ -91,8 +91,17 @@ export class AttributeColumns {
     this.packedStart = -1;
   }
 
-  /** Stores the KeyValue bytes[start, end), the `index`-th of its span. Throws OtlpError. */
-  set(row: number, cursor: WireCursor, start: number, end: number, index: number): void {
+  /**
+   * Stores the KeyValue bytes[start, end), the `index`-th of its span. Returns the column that has
+   * it, undefined when that is the Map, or none. Throws OtlpError.
+   */
+  set(
+    row: number,
+    cursor: WireCursor,
+    start: number,
+    end: number,
+    index: number,
+  ): AttributeColumn | undefined {
     const position = index % POSITIONS;
     const bytes = end - start;
     if (
@@ -100,45 +109,46 @@ export class AttributeColumns {
       sameBytes(cursor.view, start, this.#memory.view, position * REMEMBERED_BYTES, bytes)
     ) {
       this.#memoMisses[position] = 0;
-      this.#setRemembered(row, position);
-      return;
+      return this.#setRemembered(row, position);
     }
     const attribute = this.#attribute;
     readAttribute(cursor, start, end, attribute);
     if (this.#isExpectedExtra(cursor, position)) {
       this.#toExtras(row, cursor, this.#expectedExtra[position]!);
       this.#rememberExtra(position, cursor, start, bytes);
-      return;
+      return undefined;
     }
     const entry = this.#entryOf(cursor, position);
     const column = this.#columns[entry];
     if (column !== undefined) {
       if (this.#setColumn(column, row, cursor)) {
         this.#remember(position, column, row, cursor, start, bytes);
-        return;
+        return column;
       }
     } else if (entry === this.#packedEntry && attribute.type === VALUE.bytes) {
       this.packedStart = attribute.valueStart;
       this.packedEnd = attribute.valueEnd;
-      return;
+      return undefined;
     }
     const key = this.#extras.keys.dictionary.put(cursor, attribute.keyStart, attribute.keyEnd);
     if (entry === 0) this.#expectedExtra[position] = key;
     this.#toExtras(row, cursor, key);
+    return undefined;
   }
 
-  #setRemembered(row: number, position: number): void {
+  #setRemembered(row: number, position: number): MemoColumn | undefined {
     const column = this.#memoColumn[position];
     const value = this.#memoValue[position]!;
     if (column !== undefined) {
       column.set(row, value);
-      return;
+      return column;
     }
     const extras = this.#extras;
     const index = extras.append(row);
     extras.keys.set(index, value);
     const from = this.#memoTextStart[position]!;
     extras.values.setBytes(index, this.#memory, from, this.#memoTextEnd[position]!);
+    return undefined;
   }
 
   #isExpectedExtra(cursor: WireCursor, position: number): boolean {

@@ -272,12 +272,17 @@ class BatchingPipeline implements Pipeline {
     const blocks = this.#batch.seal();
     // The next batch fills while this one is on its way.
     const open = new Set(members);
+    const failuresBefore = this.#writer.failures;
     void this.#writer
       .write(blocks, members, (stored) => {
         for (const pending of stored) {
           open.delete(pending);
           this.#confirm(pending);
         }
+      })
+      .then(() => {
+        // A request that failed may still be on its way out with these bytes.
+        if (this.#writer.failures === failuresBefore) this.#batch.reuse(blocks);
       })
       .catch((error: unknown) => {
         for (const pending of open) this.#fail(pending, error);

@@ -30,8 +30,10 @@ import {
 } from '../telemetry/otlp-reader.ts';
 import { WireCursor } from '../telemetry/protobuf.ts';
 import { AttributeColumns, UnstoredEnum } from './attribute-columns.ts';
+import { AttributeRuns } from './attribute-runs.ts';
 import { setValueText, valueText } from './attribute-text.ts';
 import { sourceOf, type Source } from '../store/native/column.ts';
+import { hashOf } from '../store/native/dictionary.ts';
 import { EnumColumn } from '../store/native/fixed-columns.ts';
 import type { TextMapColumn } from '../store/native/nested-columns.ts';
 import {
@@ -65,6 +67,7 @@ export class SpanDecoder implements OtlpVisitor {
   readonly #c: SpanColumns;
   readonly #cursor = new WireCursor();
   readonly #attributes: AttributeColumns;
+  readonly #runs = new AttributeRuns();
   readonly #hop: HopColumns;
   /** `azimuth.traffic.direction` of the span being read: on a hop it follows from the edge class. */
   readonly #direction = new UnstoredEnum('', DIRECTIONS);
@@ -85,6 +88,8 @@ export class SpanDecoder implements OtlpVisitor {
   #extraKeys: number[] = [];
   #extraValues: Source[] = [];
   #extraBytes = 0;
+  /** A hash of the Resource: whose spans these are. */
+  #sender = 0;
   #resourceStart = 0;
   #resourceEnd = 0;
   #scopeStart = 0;
@@ -115,6 +120,7 @@ export class SpanDecoder implements OtlpVisitor {
   /** Must be called when the table was cleared. */
   forget(): void {
     this.#attributes.forget();
+    this.#runs.forget();
   }
 
   /**
@@ -151,6 +157,7 @@ export class SpanDecoder implements OtlpVisitor {
     this.#resourceStart = start;
     this.#resourceEnd = end;
     const cursor = this.#cursor.reset(bytes);
+    this.#sender = hashOf(cursor, start, end);
     const { attributes } = this.#header;
     readResource(cursor, start, end, this.#header);
     for (let i = 0; i < attributes.count; i++) {
@@ -272,7 +279,7 @@ export class SpanDecoder implements OtlpVisitor {
     const { attributes: ranges } = span;
     attributes.beginSpan();
     this.#direction.value = -1;
-    for (let i = 0; i < ranges.count; i++) {
+    for (let i = this.#setRun(row, cursor, span); i < ranges.count; i++) {
       attributes.set(row, cursor, ranges.start(i), ranges.end(i), i);
     }
     const { packedStart, packedEnd } = attributes;
@@ -290,6 +297,24 @@ export class SpanDecoder implements OtlpVisitor {
     const { spanName } = this.#c;
     if (isHop && this.#isMethodAndRoute(row, cursor, span)) return;
     spanName.setBytes(row, cursor, span.nameStart, span.nameEnd);
+  }
+
+  /** Stores the attributes that the span has in common with others of its name; returns how many. */
+  #setRun(row: number, cursor: WireCursor, span: SpanView): number {
+    const runs = this.#runs;
+    const { attributes: ranges } = span;
+    const place = runs.placeOf(this.#sender, cursor, span.nameStart, span.nameEnd);
+    const known = runs.set(place, row, cursor, ranges);
+    if (known > 0 || !runs.mayLearn(place)) return known;
+    runs.begin(place);
+    for (let i = 0; i < ranges.count; i++) {
+      const column = this.#attributes.set(row, cursor, ranges.start(i), ranges.end(i), i);
+      if (runs.add(place, column, row)) continue;
+      runs.end(place, cursor, ranges);
+      return i + 1;
+    }
+    runs.end(place, cursor, ranges);
+    return ranges.count;
   }
 
   #keep(row: number, name: string, text: string): void {

@@ -105,6 +105,7 @@ export function readSpan(cursor: WireCursor, start: number, end: number, view: S
   view.links.clear();
   cursor.position = start;
   while (cursor.position < end) {
+    if (readShortAttribute(cursor, end, view.attributes)) continue;
     const tag = cursor.tag(end);
     switch (tag) {
       case 0x4a: // attributes: first, for they are most of the fields
@@ -179,6 +180,17 @@ export function readSpan(cursor: WireCursor, start: number, end: number, view: S
     cursor.fail('time', start, 'a span has no start time');
   }
   if (view.endHigh > 0x7fffffff) cursor.fail('time', start, "a span's end is past 2^63 ns");
+}
+
+/** Most fields are attributes whose tag and length take a byte each: true when the next one was that. */
+function readShortAttribute(cursor: WireCursor, end: number, into: Ranges): boolean {
+  const { bytes, position } = cursor;
+  if (end - position < 2 || bytes[position] !== 0x4a) return false;
+  const attributeEnd = position + 2 + bytes[position + 1]!;
+  if (bytes[position + 1]! > 127 || attributeEnd > end) return false;
+  into.add(position + 2, attributeEnd);
+  cursor.position = attributeEnd;
+  return true;
 }
 
 /** An id of `length` bytes, or of none (a root's parent in a stock Collector's bytes): -1. */

@@ -210,21 +210,22 @@ export function readHop(cursor: WireCursor, start: number, end: number, hop: Pac
   }
   cursor.position = start + 1;
   hop.version = HOP_VERSION;
-  hop.seq = number(cursor, end);
-  hop.requestLastNs = number(cursor, end) - 1;
-  hop.upstreamFirstNs = number(cursor, end) - 1;
-  hop.upstreamLastNs = number(cursor, end) - 1;
-  hop.responseFirstNs = number(cursor, end) - 1;
-  hop.responseLastNs = number(cursor, end) - 1;
-  hop.downstreamFirstNs = number(cursor, end) - 1;
-  hop.waitNs = number(cursor, end);
-  hop.waitAttemptsNs = number(cursor, end);
-  hop.backoffNs = number(cursor, end);
-  hop.poolNs = number(cursor, end);
-  hop.connectNs = number(cursor, end);
-  hop.loopNs = number(cursor, end);
-  hop.bytesIn = number(cursor, end);
-  hop.bytesOut = number(cursor, end);
+  readLeading(cursor, end);
+  hop.seq = leading[0]!;
+  hop.requestLastNs = leading[1]! - 1;
+  hop.upstreamFirstNs = leading[2]! - 1;
+  hop.upstreamLastNs = leading[3]! - 1;
+  hop.responseFirstNs = leading[4]! - 1;
+  hop.responseLastNs = leading[5]! - 1;
+  hop.downstreamFirstNs = leading[6]! - 1;
+  hop.waitNs = leading[7]!;
+  hop.waitAttemptsNs = leading[8]!;
+  hop.backoffNs = leading[9]!;
+  hop.poolNs = leading[10]!;
+  hop.connectNs = leading[11]!;
+  hop.loopNs = leading[12]!;
+  hop.bytesIn = leading[13]!;
+  hop.bytesOut = leading[14]!;
   hop.flags = word(cursor, end);
   const kinds = number(cursor, end);
   hop.answeredBy = kinds & 3;
@@ -265,6 +266,36 @@ export function readHop(cursor: WireCursor, start: number, end: number, hop: Pac
   }
   hop.attempts.length = attempts;
   hop.marks = word(cursor, end);
+}
+
+/** The numbers that every hop begins with, up to its bytes; one reader at a time. */
+const leading = new Float64Array(15);
+
+/** Reads them as `number` does, in one loop: they are most of a hop, and most have up to four bytes. */
+function readLeading(cursor: WireCursor, end: number): void {
+  const { bytes } = cursor;
+  let p = cursor.position;
+  for (let i = 0; i < leading.length; i++) {
+    const roomy = p + 4 <= end;
+    let value = 0;
+    let shift = 0;
+    let byte = 128;
+    let q = p;
+    while (roomy && byte > 127 && shift < 28) {
+      byte = bytes[q++]!;
+      value |= (byte & 127) << shift;
+      shift += 7;
+    }
+    if (byte < 128) {
+      leading[i] = value;
+      p = q;
+      continue;
+    }
+    cursor.position = p;
+    leading[i] = number(cursor, end);
+    p = cursor.position;
+  }
+  cursor.position = p;
 }
 
 /** The next number, or 0 where the bytes end: an older writer did not know the field. */

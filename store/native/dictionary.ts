@@ -182,7 +182,7 @@ function larger<T extends Uint32Array | Int32Array>(from: T, to: T): T {
 }
 
 /** Four bytes a step; good enough for table slots, not against an attacker: a batch is small. */
-function hashOf(source: Source, start: number, end: number): number {
+export function hashOf(source: Source, start: number, end: number): number {
   const { view } = source;
   let hash = end - start;
   let i = start;

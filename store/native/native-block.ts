@@ -9,8 +9,11 @@
  */
 import { writeVarint, type Column } from './column.ts';
 
-/** Encodes the first `rows` rows of the columns. The first column always stays in. */
-export function encodeNativeBlock(columns: readonly Column[], rows: number): Buffer {
+/**
+ * Encodes the first `rows` rows of the columns, in `room` if that is large enough, else in memory that
+ * is its own and may be given as `room` again. The first column always stays in.
+ */
+export function encodeNativeBlock(columns: readonly Column[], rows: number, room?: Buffer): Buffer {
   const sent =
     rows === 0
       ? columns
@@ -19,7 +22,8 @@ export function encodeNativeBlock(columns: readonly Column[], rows: number): Buf
   for (const column of sent) {
     bytesMax += 24 + column.name.length + column.type.length + column.blockBytesMax(rows);
   }
-  const out = Buffer.allocUnsafe(bytesMax);
+  const out =
+    room !== undefined && room.length >= bytesMax ? room : Buffer.allocUnsafeSlow(bytesMax);
   let at = writeVarint(out, 0, sent.length);
   at = writeVarint(out, at, rows);
   for (const column of sent) {

@@ -45,9 +45,9 @@ export class Table {
     this.rows = this.#marked;
   }
 
-  /** The rows as one Native block; the caller owns it. */
-  block(): Buffer {
-    return encodeNativeBlock(this.columns, this.rows);
+  /** The rows as one Native block, in `room` if that is large enough; the caller owns it. */
+  block(room?: Buffer): Buffer {
+    return encodeNativeBlock(this.columns, this.rows, room);
   }
 
   /** A block of the same columns without rows: asks the store about the table, not about data. */

@@ -149,6 +149,27 @@ describe('Pipeline', () => {
     assert.equal(pipeline.stats().insertFailures, 1);
   });
 
+  it('makes the next block in the memory of one that is stored, never in that of a failed request', async () => {
+    const { store, pipeline } = start({ retryForMs: 10_000, retryBaseMs: 1 });
+    const memory: ArrayBufferLike[] = [];
+    const insert = store.client.insertNative;
+    store.client.insertNative = (table, block, options) => {
+      if (table === 'spans') memory.push(block.buffer);
+      return insert(table, block, options);
+    };
+    for (const name of ['a', 'b']) await pipeline.accept([traces([name])]);
+    store.behave = () => {
+      if (store.tried.length === 3) throw storeAway();
+    };
+    for (const name of ['c', 'd']) await pipeline.accept([traces([name])]);
+    const [a, b, c, again, d] = memory;
+    assert.equal(b, a);
+    assert.equal(c, a);
+    assert.equal(again, c);
+    assert.notEqual(d, c);
+    assert.deepEqual(store.column('spans', 'SpanName'), ['a', 'b', 'c', 'd']);
+  });
+
   it('rejects as retryable when the store stays away, and takes the message when it is sent again', async () => {
     const { store, pipeline } = start();
     store.behave = () => {
