@@ -77,8 +77,8 @@ export class HopColumns {
     const c = this.#columns;
     const { attempts } = hop;
     c.attempts.set(row, attempts.length);
-    const last = attempts.at(-1);
-    if (last === undefined) return;
+    if (attempts.length === 0) return;
+    const last = attempts[attempts.length - 1]!;
     c.attemptBits.set(row, last.bits);
     const followsFromColumns =
       attempts.length === 1 &&

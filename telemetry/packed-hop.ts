@@ -240,7 +240,8 @@ export function readHop(cursor: WireCursor, start: number, end: number, hop: Pac
   if (phases > PHASES_MAX) {
     cursor.fail('range', cursor.position, `a hop of ${phases} phases`);
   }
-  hop.phaseIds.length = hop.phaseNs.length = phases;
+  // Setting a length costs as much as three numbers, also when it stays the same.
+  if (hop.phaseIds.length !== phases) hop.phaseIds.length = hop.phaseNs.length = phases;
   for (let i = 0; i < phases; i++) {
     hop.phaseIds[i] = exact(cursor, end, 255);
     hop.phaseNs[i] = exact(cursor, end);
@@ -264,7 +265,7 @@ export function readHop(cursor: WireCursor, start: number, end: number, hop: Pac
     attempt.status = exact(cursor, end, 65535);
     attempt.bits = exact(cursor, end, 255);
   }
-  hop.attempts.length = attempts;
+  if (hop.attempts.length !== attempts) hop.attempts.length = attempts;
   hop.marks = word(cursor, end);
 }
 
