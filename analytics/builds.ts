@@ -12,7 +12,7 @@
 import { randomInt } from 'node:crypto';
 import type { StoreClient } from '../store/client.ts';
 import { sql } from './sql.ts';
-import { HOUR_MS, hourOf, MINUTE_MS, minuteOf, type Window } from './window.ts';
+import { DAY_MS, dayOf, HOUR_MS, hourOf, MINUTE_MS, minuteOf, type Window } from './window.ts';
 
 /**
  * How far a row's IngestedAt may lie before the instant at which it can be read: a collector stamps
@@ -100,7 +100,7 @@ export interface ReadingPlan {
 /** Windows up to this length are read by minutes: 0.12 s for 480 series over two days. */
 const BY_MINUTES_MS_MAX = 48 * 60 * MINUTE_MS;
 
-/** Decides what of a window comes from published hours, published minutes and raw rows. */
+/** Decides what of a window comes from published days, hours and minutes, and what from raw rows. */
 export async function planReading(store: StoreClient, window: Window): Promise<ReadingPlan> {
   const { fromMs, toMs } = window;
   const progress = await readProgress(store);
@@ -123,45 +123,73 @@ export async function planReading(store: StoreClient, window: Window): Promise<R
       published_from_ms: wholeFromMs,
       published_to_ms: publishedToMs,
       raw_minutes: changed.map((state) => state.minute),
-      ...(await planHours(store, { fromMs: wholeFromMs, toMs: publishedToMs }, changed)),
+      ...(await planSums(store, { fromMs: wholeFromMs, toMs: publishedToMs }, changed)),
       build: 0,
     },
     finalUntilMs: Math.max(fromMs, Math.min(toMs, publishedUntilMs, firstChangedMs)),
   };
 }
 
-/** Whole hours of a long stretch of published minutes, and those of them that minutes must serve. */
-async function planHours(
+/**
+ * Whole days and hours of a long stretch of published minutes, with those days that hours must serve
+ * and those hours that minutes must.
+ */
+async function planSums(
   store: StoreClient,
   published: Window,
   changed: readonly MinuteState[],
 ): Promise<Record<string, unknown>> {
-  const none = { hours_from_ms: 0, hours_to_ms: 0, minute_hours: [] };
-  if (published.toMs - published.fromMs <= BY_MINUTES_MS_MAX) return none;
-  const hours = { fromMs: hourOf(published.fromMs + HOUR_MS - 1), toMs: hourOf(published.toMs) };
-  const stale = await staleHours(store, hours);
-  const byMinutes = new Set(stale.map(({ hour }) => hour));
+  const minutesOnly = {
+    ...{ hours_from_ms: 0, hours_to_ms: 0, minute_hours: [] },
+    ...{ days_from_ms: 0, days_to_ms: 0, hour_days: [] },
+  };
+  if (published.toMs - published.fromMs <= BY_MINUTES_MS_MAX) return minutesOnly;
+  const hours = wholeOf(published, HOUR_MS, hourOf);
+  const days = wholeOf(published, DAY_MS, dayOf);
+  const [stale, staleWhole] = await Promise.all([staleHours(store, hours), staleDays(store, days)]);
+  const byMinutes = new Set(stale.map(({ start }) => start));
   for (const { minute } of changed) byMinutes.add(hourOf(minute * 1000) / 1000);
   // Named in a URL, which servers bound; so many stale hours mean that the job has only just begun.
-  if (byMinutes.size > MINUTES_MAX) return none;
+  if (byMinutes.size > MINUTES_MAX) return minutesOnly;
+  // Published days only: one whose hours are not what they were cannot be either.
+  const byHours = new Set(staleWhole.map(({ start }) => start));
+  for (const hour of byMinutes) byHours.add(dayOf(hour * 1000) / 1000);
   return {
     hours_from_ms: hours.fromMs,
     hours_to_ms: hours.toMs,
     minute_hours: [...byMinutes],
+    days_from_ms: days.fromMs,
+    days_to_ms: days.toMs,
+    hour_days: [...byHours],
   };
 }
 
-/** An hour without up-to-date sums. */
-export interface StaleHour {
-  /** Start, Unix seconds. */
-  readonly hour: number;
-  /** Greatest build of its minutes, as decimal digits. */
-  readonly minute_build: string;
+/** The whole hours or days of a window; empty where there is none. */
+export function wholeOf(
+  { fromMs, toMs }: Window,
+  unitMs: number,
+  startOf: (ms: number) => number,
+): Window {
+  const wholeFromMs = startOf(fromMs + unitMs - 1);
+  return { fromMs: wholeFromMs, toMs: Math.max(wholeFromMs, startOf(toMs)) };
+}
+
+/** An hour or a day without up-to-date sums. */
+export interface StaleSums {
+  /** Unix seconds. */
+  readonly start: number;
+  /** Greatest build of what it sums up, as decimal digits. */
+  readonly newest_build: string;
 }
 
 /** Hours of a stretch of published minutes that traffic_1h does not hold as they are now, ascending. */
-export function staleHours(store: StoreClient, { fromMs, toMs }: Window): Promise<StaleHour[]> {
-  return store.query<StaleHour>(sql('hours_stale'), { from_ms: fromMs, to_ms: toMs });
+export function staleHours(store: StoreClient, { fromMs, toMs }: Window): Promise<StaleSums[]> {
+  return store.query<StaleSums>(sql('hours_stale'), { from_ms: fromMs, to_ms: toMs });
+}
+
+/** Days of a stretch of published hours that traffic_1d does not hold as they are now, ascending. */
+export function staleDays(store: StoreClient, { fromMs, toMs }: Window): Promise<StaleSums[]> {
+  return store.query<StaleSums>(sql('days_stale'), { from_ms: fromMs, to_ms: toMs });
 }
 
 /**

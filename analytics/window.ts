@@ -13,6 +13,7 @@ export interface Window {
 
 export const MINUTE_MS = 60_000;
 export const HOUR_MS = 60 * MINUTE_MS;
+export const DAY_MS = 24 * HOUR_MS;
 
 const UNIT_MS: Readonly<Record<string, number>> = {
   s: 1000,
@@ -91,3 +92,5 @@ export const minuteOf = (ms: number): number => Math.floor(ms / MINUTE_MS) * MIN
 
 /** Start of the hour that holds an instant. */
 export const hourOf = (ms: number): number => Math.floor(ms / HOUR_MS) * HOUR_MS;
+/** Start of the day in UTC. */
+export const dayOf = (ms: number): number => Math.floor(ms / DAY_MS) * DAY_MS;

@@ -16,7 +16,7 @@ import { MINUTE_MS, minuteOf, type Window } from '../window.ts';
 import { CARRY_MS, StreamReader } from './attribution-stream.ts';
 import { createAttributionJob, readAttributionProgress } from './attribution.ts';
 import type { JobProgress } from './progress.ts';
-import { buildHours, buildMinutes, runRollup } from './rollup.ts';
+import { buildMinutes, buildSums, runRollup } from './rollup.ts';
 
 export const BACKFILL_STEPS = ['rollup', 'attribution'] as const;
 export type BackfillStep = (typeof BACKFILL_STEPS)[number];
@@ -68,7 +68,7 @@ async function backfillRollup(settings: BackfillSettings): Promise<number> {
     await buildMinutes(store, stale, startedMs, (untilMs) =>
       told({ fromMs: past.fromMs, untilMs, goalMs: past.toMs }),
     );
-    await buildHours(store, past, startedMs);
+    await buildSums(store, past, startedMs);
     built = stale.length;
   }
   if (window.toMs <= publishedUntilMs) return built;

@@ -6,7 +6,8 @@
  *   1. minutes up to the watermark that got rows since the last run -> built anew;
  *   2. closed minutes past the watermark, in ascending order -> built;
  *   3. the newest closed minute is published last, empty or not: it is the new watermark;
- *   4. whole hours that are missing in traffic_1h, or older than one of their minutes -> built.
+ *   4. whole hours that are missing in traffic_1h, or older than one of their minutes -> built;
+ *   5. whole days that are missing in traffic_1d, or older than one of their hours -> built.
  * A build is written under a number of its own and counts only once its row in `builds` is there.
  * Rows are counted before they are read: what arrives in between makes the count too small, never
  * too large, so that the next run finds the difference.
@@ -17,12 +18,14 @@ import {
   changedMinutes,
   nextBuild,
   readProgress,
+  staleDays,
   staleHours,
+  wholeOf,
   type MinuteState,
 } from '../builds.ts';
 import { sql } from '../sql.ts';
 import type { OnProgress } from './progress.ts';
-import { HOUR_MS, hourOf, MINUTE_MS, minuteOf, type Window } from '../window.ts';
+import { DAY_MS, dayOf, HOUR_MS, hourOf, MINUTE_MS, minuteOf, type Window } from '../window.ts';
 
 /** A minute closes this long after its end: flush interval, queueing and insert fit into it. */
 export const CLOSE_AFTER_MS = 30_000;
@@ -74,7 +77,7 @@ export async function runRollup(settings: RollupSettings): Promise<RollupOutcome
     await buildMinutes(store, changed, startedMs);
   }
   if (closedUntilMs <= publishedUntilMs) {
-    await buildHours(store, { fromMs: oldestMs, toMs: publishedUntilMs }, startedMs);
+    await buildSums(store, { fromMs: oldestMs, toMs: publishedUntilMs }, startedMs);
     return { built: 0, reopened: changed.length, publishedUntilMs };
   }
   const fresh: MinuteToBuild[] = await store.query<MinuteToBuild>(sql('minutes_unpublished'), {
@@ -86,8 +89,8 @@ export async function runRollup(settings: RollupSettings): Promise<RollupOutcome
   await buildMinutes(store, fresh, startedMs, (untilMs) =>
     settings.onProgress?.({ untilMs, fromMs: publishedUntilMs, goalMs: closedUntilMs }),
   );
-  const hours = await buildHours(store, { fromMs: oldestMs, toMs: closedUntilMs }, startedMs);
-  log.debug('rollup', { built: fresh.length, reopened: changed.length, hours });
+  const sums = await buildSums(store, { fromMs: oldestMs, toMs: closedUntilMs }, startedMs);
+  log.debug('rollup', { built: fresh.length, reopened: changed.length, sums });
   return { built: fresh.length, reopened: changed.length, publishedUntilMs: closedUntilMs };
 }
 
@@ -143,34 +146,40 @@ function* batchesOf(minutes: readonly MinuteToBuild[]): Generator<MinuteToBuild[
   if (batch.length > 0) yield batch;
 }
 
-/** Hours built by one statement. */
-const HOURS_PER_BUILD = 24;
+/** What stands above the minutes, in the order of building: each level sums up the one before. */
+const LEVELS = [
+  { name: 'hours', unitMs: HOUR_MS, startOf: hourOf, stale: staleHours, perStatement: 24 },
+  { name: 'days', unitMs: DAY_MS, startOf: dayOf, stale: staleDays, perStatement: 8 },
+] as const;
 
-/** Sums up whole published hours where that is due; returns how many. */
-export async function buildHours(
+/** Sums up whole published hours and days where that is due; returns how many. */
+export async function buildSums(
   store: StoreClient,
   published: Window,
   startedMs: number,
 ): Promise<number> {
-  const whole = { fromMs: hourOf(published.fromMs + HOUR_MS - 1), toMs: hourOf(published.toMs) };
-  const stale = await staleHours(store, whole);
-  for (let i = 0; i < stale.length; i += HOURS_PER_BUILD) {
-    const some = stale.slice(i, i + HOURS_PER_BUILD);
-    const hours = some.map(({ hour }) => hour);
-    const builds = some.map(({ minute_build }) => minute_build);
-    const build = nextBuild(startedMs, builds.map(BigInt));
-    await store.command(sql('hours_insert'), {
-      build,
-      hours,
-      from_ms: hours[0]! * 1000,
-      to_ms: hours.at(-1)! * 1000 + HOUR_MS,
-    });
-    await store.command(sql('hours_publish'), {
-      build,
-      hours,
-      minute_builds: builds,
-      built_at_s: Math.floor(startedMs / 1000),
-    });
+  let built = 0;
+  for (const { name, unitMs, startOf, stale, perStatement } of LEVELS) {
+    const due = await stale(store, wholeOf(published, unitMs, startOf));
+    for (let i = 0; i < due.length; i += perStatement) {
+      const some = due.slice(i, i + perStatement);
+      const starts = some.map(({ start }) => start);
+      const newest = some.map(({ newest_build }) => newest_build);
+      const build = nextBuild(startedMs, newest.map(BigInt));
+      await store.command(sql(`${name}_insert`), {
+        build,
+        starts,
+        from_ms: starts[0]! * 1000,
+        to_ms: starts.at(-1)! * 1000 + unitMs,
+      });
+      await store.command(sql(`${name}_publish`), {
+        build,
+        starts,
+        newest,
+        built_at_s: Math.floor(startedMs / 1000),
+      });
+    }
+    built += due.length;
   }
-  return stale.length;
+  return built;
 }

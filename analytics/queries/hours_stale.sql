@@ -1,6 +1,6 @@
 -- Hours of a stretch of published minutes whose sums are missing or older than one of their minutes,
 -- with the greatest build of their minutes.
-SELECT toUnixTimestamp(hour) AS hour, toString(newest) AS minute_build
+SELECT toUnixTimestamp(hour) AS start, toString(newest) AS newest_build
 FROM
 (
     SELECT toStartOfHour(Minute) AS hour, max(Build) AS newest

@@ -1,13 +1,32 @@
--- Rollup rows of one window: whole hours of a long one from traffic_1h, [published_from, published_to)
--- else from traffic_1m, the rest of [from, to) from raw rows: partial minutes at the edges, minutes not
--- yet published, and raw_minutes, which got rows since. Hours in minute_hours are read by minutes. No
--- minute is in two of them.
+-- Rollup rows of one window: whole days of a long one from traffic_1d, other whole hours of it from
+-- traffic_1h, [published_from, published_to) else from traffic_1m, the rest of [from, to) from raw rows:
+-- partial minutes at the edges, minutes not yet published, and raw_minutes, which got rows since. Days in
+-- hour_days are read by hours, hours in minute_hours by minutes. No minute is in two of them.
+SELECT
+    Mesh, Topology, Role, Side, EdgeClass, ServiceName, Peer, Target, Route, Method, StatusClass, StreamClass, Hops, Attempts, BytesIn, BytesOut,
+    DurationNs, WaitNs, UpstreamNs, BackoffNs, OwnNs, Latency, Own
+FROM traffic_1d
+WHERE Day >= fromUnixTimestamp64Milli({days_from_ms:Int64})
+    AND Day < fromUnixTimestamp64Milli({days_to_ms:Int64})
+    AND Day NOT IN (arrayMap(d -> toDateTime(d), {hour_days:Array(UInt32)}))
+    AND (Day, Build) IN
+    (
+        SELECT Day, max(Build)
+        FROM day_builds
+        WHERE Day >= fromUnixTimestamp64Milli({days_from_ms:Int64})
+            AND Day < fromUnixTimestamp64Milli({days_to_ms:Int64})
+        GROUP BY Day
+    )
+UNION ALL
 SELECT
     Mesh, Topology, Role, Side, EdgeClass, ServiceName, Peer, Target, Route, Method, StatusClass, StreamClass, Hops, Attempts, BytesIn, BytesOut,
     DurationNs, WaitNs, UpstreamNs, BackoffNs, OwnNs, Latency, Own
 FROM traffic_1h
 WHERE Hour >= fromUnixTimestamp64Milli({hours_from_ms:Int64})
     AND Hour < fromUnixTimestamp64Milli({hours_to_ms:Int64})
+    AND (Hour < fromUnixTimestamp64Milli({days_from_ms:Int64})
+        OR Hour >= fromUnixTimestamp64Milli({days_to_ms:Int64})
+        OR toStartOfDay(Hour, 'UTC') IN (arrayMap(d -> toDateTime(d), {hour_days:Array(UInt32)})))
     AND Hour NOT IN (arrayMap(h -> toDateTime(h), {minute_hours:Array(UInt32)}))
     AND (Hour, Build) IN
     (

@@ -47,7 +47,7 @@ export async function measureDisk({ client }: History): Promise<{
   };
 }
 
-/** Builds minutes and hours of the whole month by the command that users have. */
+/** Builds minutes, hours and days of the whole month by the command that users have. */
 export async function measureRollup(history: History): Promise<{
   readonly seconds: number;
   readonly storeCpuUs: number;
@@ -67,7 +67,7 @@ export async function measureRollup(history: History): Promise<{
   const storeCpuUs = history.storeCpuUs() - cpuUs;
   const [size] = await history.client.query<{ bytes: number }>(
     `SELECT sum(bytes_on_disk) AS bytes FROM system.parts
-     WHERE database = currentDatabase() AND table IN ('traffic_1m', 'traffic_1h') AND active`,
+     WHERE database = currentDatabase() AND table IN ('traffic_1m', 'traffic_1h', 'traffic_1d') AND active`,
   );
   return { seconds, storeCpuUs, mib: size!.bytes / 2 ** 20 };
 }

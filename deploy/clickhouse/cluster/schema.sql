@@ -630,3 +630,57 @@ SELECT
     `Links.TraceState`,
     `Links.Attributes`
 FROM azimuth.spans;
+
+CREATE TABLE IF NOT EXISTS azimuth_local.traffic_1d ON CLUSTER azimuth
+(
+    Day DateTime CODEC(Delta(4), ZSTD(1)),
+    Build UInt64 CODEC(ZSTD(1)),
+    Mesh LowCardinality(String) CODEC(ZSTD(1)),
+    Topology LowCardinality(String) CODEC(ZSTD(1)),
+    Role Enum8('' = 0, 'gateway' = 1, 'sidecar' = 2) CODEC(ZSTD(1)),
+    Side Enum8('' = 0, 'ingress' = 1, 'inbound' = 2, 'outbound' = 3) CODEC(ZSTD(1)),
+    EdgeClass Enum8('unknown' = 0, 'external_to_gateway' = 1, 'external_to_bff' = 2, 'gateway_to_workload' = 3, 'gateway_to_bff' = 4, 'gateway_bff_to_workload' = 5, 'bff_to_workload' = 6, 'workload_to_workload' = 7, 'workload_to_external' = 8, 'loopback' = 9) CODEC(ZSTD(1)),
+    ServiceName LowCardinality(String) CODEC(ZSTD(1)),
+    Peer LowCardinality(String) CODEC(ZSTD(1)),
+    Target LowCardinality(String) CODEC(ZSTD(1)),
+    Route LowCardinality(String) CODEC(ZSTD(1)),
+    Method LowCardinality(String) CODEC(ZSTD(1)),
+    StatusClass UInt8 CODEC(ZSTD(1)),
+    StreamClass Enum8('' = 0, 'stream' = 1, 'tunnel' = 2) CODEC(ZSTD(1)),
+
+    Hops UInt64 CODEC(T64, ZSTD(1)),
+    Attempts UInt64 CODEC(T64, ZSTD(1)),
+    BytesIn UInt64 CODEC(T64, ZSTD(1)),
+    BytesOut UInt64 CODEC(T64, ZSTD(1)),
+    DurationNs UInt64 CODEC(T64, ZSTD(1)),
+    WaitNs UInt64 CODEC(T64, ZSTD(1)),
+    UpstreamNs UInt64 CODEC(T64, ZSTD(1)),
+    BackoffNs UInt64 CODEC(T64, ZSTD(1)),
+    OwnNs UInt64 CODEC(T64, ZSTD(1)),
+    Latency Map(UInt8, UInt64) CODEC(ZSTD(1)),
+    Own Map(UInt8, UInt64) CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/azimuth_local/traffic_1d', '{replica}')
+PARTITION BY toYYYYMM(Day)
+ORDER BY (Day, EdgeClass, Role, Side, ServiceName, Peer, Target, Route, Method, StatusClass, StreamClass)
+TTL Day + INTERVAL 400 DAY
+SETTINGS ttl_only_drop_parts = 1;
+
+CREATE TABLE IF NOT EXISTS azimuth.traffic_1d ON CLUSTER azimuth AS azimuth_local.traffic_1d
+ENGINE = Distributed('azimuth', 'azimuth_local', 'traffic_1d', intHash64(toUnixTimestamp(Minute)));
+
+CREATE TABLE IF NOT EXISTS azimuth_local.day_builds ON CLUSTER azimuth
+(
+    Day DateTime CODEC(Delta(4), ZSTD(1)),
+    Build UInt64 CODEC(ZSTD(1)),
+    HourBuild UInt64 CODEC(ZSTD(1)),
+    BuiltAt DateTime CODEC(Delta(4), ZSTD(1))
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/azimuth_local/day_builds', '{replica}')
+PARTITION BY toYYYYMM(Day)
+ORDER BY (Day, Build)
+TTL Day + INTERVAL 400 DAY
+SETTINGS ttl_only_drop_parts = 1;
+
+CREATE TABLE IF NOT EXISTS azimuth.day_builds ON CLUSTER azimuth AS azimuth_local.day_builds
+ENGINE = Distributed('azimuth', 'azimuth_local', 'day_builds', intHash64(toUnixTimestamp(Minute)));

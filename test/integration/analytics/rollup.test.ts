@@ -2,7 +2,14 @@ import assert from 'node:assert/strict';
 import { bucketOf, boundsOf } from '../../../analytics/histogram.ts';
 import { runRollup, type RollupOutcome } from '../../../analytics/jobs/rollup.ts';
 import { readTraffic, type Traffic } from '../../../analytics/traffic.ts';
-import { HOUR_MS, hourOf, MINUTE_MS, minuteOf, type Window } from '../../../analytics/window.ts';
+import {
+  DAY_MS,
+  dayOf,
+  HOUR_MS,
+  MINUTE_MS,
+  minuteOf,
+  type Window,
+} from '../../../analytics/window.ts';
 import { silentLog } from '../../../runtime/log.ts';
 import { directionOf, isRequest, type EdgeClass } from '../../../telemetry/edge-class.ts';
 import { insertHops, randomHops, type TestHop } from '../../helpers/hop-rows.ts';
@@ -271,52 +278,88 @@ describe('rollup', function () {
   });
 });
 
-describe('rollup by hours', () => {
-  it('serves long windows from hours, exactly as minutes and raw rows would, also after late rows', async () => {
-    const store = await startTestStore({ retention_days: 30 });
-    try {
-      const endMs = hourOf(Date.now()) - 2 * HOUR_MS;
-      const fromMs = endMs - 60 * HOUR_MS;
-      const random = seededRandom(SEED);
-      const hops = randomHops(random, { count: 300, fromMs, spanMs: endMs - fromMs });
-      await insertHops(store.client, hops);
-      const run = (nowMs: number) =>
-        runRollup({ store: store.client, log: silentLog, retentionDays: 30, nowMs: () => nowMs });
-      const rows = async (table: string): Promise<number> => {
-        const [row] = await store.client.query<{ n: number }>(
-          `SELECT sum(Hops) AS n FROM ${table} WHERE (Hour, Build) IN (SELECT Hour, max(Build) FROM hour_builds GROUP BY Hour)`,
-        );
-        return row!.n;
-      };
-      // Windows that begin and end inside an hour, and one of whole hours.
-      const windows = [
-        { fromMs: fromMs + 1234, toMs: endMs - 5678 },
-        { fromMs: fromMs + HOUR_MS, toMs: endMs },
-      ];
-      const assertFigures = async (all: readonly TestHop[]): Promise<void> => {
-        for (const window of windows) {
-          const { byEdgeClass } = await readTraffic(store.client, window);
-          assert.deepEqual(comparable(byEdgeClass), expected(all, window));
-        }
-      };
-      await assertFigures(hops);
-      await run(endMs + MINUTE_MS);
-      assert.equal(await rows('traffic_1h'), hops.length);
-      await assertFigures(hops);
+describe('rollup by hours and days', () => {
+  const retentionDays = 30;
+  // Both within a day, whatever the time is now.
+  const endMs = dayOf(Date.now()) - 17 * HOUR_MS;
+  const fromMs = dayOf(endMs) - 4 * DAY_MS - 5 * HOUR_MS;
+  const random = seededRandom(SEED);
+  const hops = randomHops(random, { count: 600, fromMs, spanMs: endMs - fromMs });
+  const inWholeDays = hops.filter(({ atMs }) => atMs < dayOf(endMs));
+  // Windows that begin and end inside an hour and a day, of whole hours, of whole days.
+  const windows = [
+    { fromMs: fromMs + 1234, toMs: endMs - 5678 },
+    { fromMs: fromMs + HOUR_MS, toMs: endMs },
+    { fromMs: dayOf(fromMs) + DAY_MS, toMs: dayOf(endMs) },
+    { fromMs: dayOf(fromMs) + DAY_MS + HOUR_MS, toMs: dayOf(endMs) - HOUR_MS },
+  ];
+  let store: Awaited<ReturnType<typeof startTestStore>>;
+  before(async () => {
+    store = await startTestStore({ retention_days: retentionDays });
+    await insertHops(store.client, hops);
+  });
+  after(() => store.stop());
 
-      const late = randomHops(random, {
-        count: 20,
-        fromMs: fromMs + 20 * HOUR_MS,
-        spanMs: 3 * HOUR_MS,
-        firstN: 500_000,
-      }).map((hop) => ({ ...hop, ingestedS: Math.floor(endMs / 1000) + 90 }));
-      await insertHops(store.client, late);
-      await assertFigures([...hops, ...late]);
-      await run(endMs + 2 * MINUTE_MS);
-      assert.equal(await rows('traffic_1h'), hops.length + late.length);
-      await assertFigures([...hops, ...late]);
-    } finally {
-      await store.stop();
+  const run = (nowMs: number) =>
+    runRollup({ store: store.client, log: silentLog, retentionDays, nowMs: () => nowMs });
+  const published = async (unit: 'Hour' | 'Day'): Promise<number> => {
+    const [table, builds] =
+      unit === 'Hour' ? ['traffic_1h', 'hour_builds'] : ['traffic_1d', 'day_builds'];
+    const [row] = await store.client.query<{ n: number }>(
+      `SELECT sum(Hops) AS n FROM ${table} WHERE (${unit}, Build) IN (SELECT ${unit}, max(Build) FROM ${builds} GROUP BY ${unit})`,
+    );
+    return row!.n;
+  };
+  const assertFigures = async (all: readonly TestHop[]): Promise<void> => {
+    for (const window of windows) {
+      const { byEdgeClass } = await readTraffic(store.client, window);
+      assert.deepEqual(comparable(byEdgeClass), expected(all, window), `seed ${SEED}`);
     }
+  };
+
+  it('serves long windows from days and hours, exactly as minutes and raw rows would', async () => {
+    await assertFigures(hops);
+    await run(endMs + MINUTE_MS);
+    assert.equal(await published('Hour'), hops.length);
+    assert.equal(await published('Day'), inWholeDays.length);
+    await assertFigures(hops);
+  });
+
+  it('reads days where they are, so that a wrong one would show', async () => {
+    const [day] = await store.client.query<{ s: number }>(
+      'SELECT toUnixTimestamp(max(Day)) AS s FROM day_builds',
+    );
+    await store.client.command(
+      'INSERT INTO day_builds SELECT Day, Build + 1, HourBuild, BuiltAt FROM day_builds WHERE Day = toDateTime({s:UInt32})',
+      { s: day!.s },
+    );
+    // The day is published anew, as a build without rows.
+    const without = hops.filter(({ atMs }) => dayOf(atMs) !== day!.s * 1000);
+    const { byEdgeClass } = await readTraffic(store.client, windows[2]!);
+    assert.deepEqual(comparable(byEdgeClass), expected(without, windows[2]!));
+    await store.client.command('TRUNCATE TABLE day_builds');
+  });
+
+  it('reads hours where a day has no sums, and builds those of a database that had none', async () => {
+    assert.equal(await published('Day'), 0);
+    await assertFigures(hops);
+    await run(endMs + MINUTE_MS);
+    assert.equal(await published('Day'), inWholeDays.length);
+    await assertFigures(hops);
+  });
+
+  it('opens minute, hour and day again that got late rows; readers see them at once', async () => {
+    const late = randomHops(random, {
+      count: 20,
+      fromMs: dayOf(endMs) - 40 * HOUR_MS,
+      spanMs: 3 * HOUR_MS,
+      firstN: 500_000,
+    }).map((hop) => ({ ...hop, ingestedS: Math.floor(endMs / 1000) + 90 }));
+    await insertHops(store.client, late);
+    await assertFigures([...hops, ...late]);
+    await run(endMs + 2 * MINUTE_MS);
+    assert.equal(await published('Hour'), hops.length + late.length);
+    assert.equal(await published('Day'), inWholeDays.length + late.length);
+    await assertFigures([...hops, ...late]);
   });
 });

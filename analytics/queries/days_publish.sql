@@ -1,0 +1,8 @@
+-- Publishes one build of the days named.
+INSERT INTO day_builds
+SELECT
+    toDateTime(tupleElement(pair, 1)) AS Day,
+    {build:UInt64} AS Build,
+    toUInt64(tupleElement(pair, 2)) AS HourBuild,
+    toDateTime({built_at_s:UInt32}) AS BuiltAt
+FROM (SELECT arrayJoin(arrayZip({starts:Array(UInt32)}, {newest:Array(String)})) AS pair)
