@@ -75,7 +75,8 @@ export interface KafkaReceiver {
   notReady(): string | undefined;
   /**
    * Why it should be restarted; undefined while messages move, none wait, the pipeline tells to come
-   * again, or no broker can be reached: a restart brings neither a store nor a broker back.
+   * again, or brokers cannot be reached or answer too late: a restart brings neither a store nor a
+   * broker back.
    */
   unhealthy(): string | undefined;
   stats(): KafkaReceiverStats;
@@ -98,6 +99,8 @@ const RECOMMIT_EVERY_MS = 2_000;
 const HEARTBEAT_EVERY_MS = 1_000;
 /** No progress for so long, with messages waiting, is a wedge and not a pause. */
 const STUCK_AFTER_MS = 60_000;
+/** A slow broker leaves request after request unanswered, of several kinds. */
+const TELL_UNANSWERED_EVERY_MS = 30_000;
 /** What is in flight is stored, or refused, within the store's own time limit. */
 const SETTLE_WITHIN_MS = 10_000;
 /** Leaving a group takes a moment. */
@@ -139,8 +142,9 @@ class Receiver implements KafkaReceiver {
   #batchesInHand = 0;
   #lastFetchMs = 0;
   #lastProgressMs = 0;
-  /** The pipeline answered that it cannot take messages now, or no broker could be reached. */
+  /** The pipeline answered that it cannot take messages now, or no broker answered (in time). */
   #lastRefusalMs = -Infinity;
+  #toldUnansweredMs = -Infinity;
 
   constructor(settings: KafkaReceiverSettings) {
     this.#settings = settings;
@@ -160,10 +164,8 @@ class Receiver implements KafkaReceiver {
       heartbeatEveryMs: settings.heartbeatEveryMs ?? HEARTBEAT_EVERY_MS,
       counts: this.#counts,
       onCommitted: () => (this.#lastProgressMs = this.#nowMs()),
-      onRefused: (error, mayPass) => {
-        this.#lastError = messageOf(error);
-        if (mayPass || isBrokerAway(error)) this.#lastRefusalMs = this.#nowMs();
-      },
+      onRefused: (error, mayPass) => this.#noteFailure(error, mayPass || isBrokerAway(error)),
+      onCommitFailed: (error) => this.#noteFailure(error, isBrokerAway(error)),
     };
   }
 
@@ -245,17 +247,17 @@ class Receiver implements KafkaReceiver {
           tries = 0;
         },
         onFetched: () => (this.#lastFetchMs = this.#nowMs()),
+        onUnanswered: ({ api, broker }) => this.#onUnanswered(api, broker),
       });
       this.#consumer = consumer;
       try {
         await consumer.run((batch) => this.#take(batch));
       } catch (error) {
         this.#counts.crashes++;
-        this.#lastError = messageOf(error);
-        if (isBrokerAway(error)) this.#lastRefusalMs = this.#nowMs();
+        this.#noteFailure(error, isBrokerAway(error));
         if (tries === 0 || tries % 10 === 9)
           this.#log.warn('the Kafka consumer ended; a new one is made', {
-            error: this.#lastError,
+            error: messageOf(error),
             tries: tries + 1,
           });
       }
@@ -267,6 +269,22 @@ class Receiver implements KafkaReceiver {
       );
       await sleep(waitMs, undefined, { signal }).catch(() => undefined);
     }
+  }
+
+  /** `mayPass`: a restart of this process would not help against it. */
+  #noteFailure(error: unknown, mayPass: boolean): void {
+    this.#lastError = messageOf(error);
+    if (mayPass) this.#lastRefusalMs = this.#nowMs();
+  }
+
+  /** Answers that come too late keep messages waiting, and to whoever asks next they come as late. */
+  #onUnanswered(api: string, broker: string): void {
+    const now = this.#nowMs();
+    this.#lastError = `${broker} did not answer ${api} in time`;
+    this.#lastRefusalMs = now;
+    if (now - this.#toldUnansweredMs < TELL_UNANSWERED_EVERY_MS) return;
+    this.#toldUnansweredMs = now;
+    this.#log.warn('a Kafka broker does not answer in time; messages wait', { broker, api });
   }
 
   /** A new assignment: what was known of partitions, and commits still due, are void. */
