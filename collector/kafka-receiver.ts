@@ -19,7 +19,7 @@ import {
   type KafkaConsumer,
   type KafkaConsumerSettings,
 } from '../transport/kafka/kafka-consumer.ts';
-import { isBrokerAway } from '../transport/kafka/kafka-errors.ts';
+import { isBrokerAway, isTopicMissing } from '../transport/kafka/kafka-errors.ts';
 import type { Signal } from '../transport/exporter.ts';
 import type { KafkaAccess } from '../transport/kafka/kafka-access.ts';
 import { ByteRoom } from './byte-room.ts';
@@ -93,6 +93,8 @@ const SESSION_TIMEOUT_MS = 10_000;
  */
 const IN_FLIGHT_BYTES_MAX = 32 * 1024 * 1024;
 const RECONNECT_MS = { base: 500, max: 10_000 } as const;
+/** A topic that is missing at first is created by whoever starts the same system just then. */
+const TOPIC_LOOK_MS = 2_000;
 /** A commit that failed (coordinator moved) is tried again, or an idle partition stays behind. */
 const RECOMMIT_EVERY_MS = 2_000;
 /** kafkajs sends heartbeats only between batches; waiting for room may take longer than that. */
@@ -191,7 +193,7 @@ class Receiver implements KafkaReceiver {
       return `kafka: messages are not taken for ${Math.round(stuckMs / 1000)} s: ${this.#lastError ?? 'no answer'}`;
     if (this.#joined) return undefined;
     const why = this.#lastError === undefined ? '' : `: ${this.#lastError}`;
-    return `kafka: not in the consumer group yet${why}`;
+    return `kafka: not in the consumer group yet (brokers ${this.#settings.brokers.join(', ')})${why}`;
   }
 
   unhealthy(): string | undefined {
@@ -233,6 +235,7 @@ class Receiver implements KafkaReceiver {
   async #run(): Promise<void> {
     const { signal } = this.#stopping;
     for (let tries = 0; !signal.aborted; tries++) {
+      let waitMsMax: number = RECONNECT_MS.max;
       const open = this.#settings.openConsumer ?? openConsumer;
       const consumer = open({
         brokers: this.#settings.brokers,
@@ -255,9 +258,16 @@ class Receiver implements KafkaReceiver {
       } catch (error) {
         this.#counts.crashes++;
         this.#noteFailure(error, isBrokerAway(error));
-        if (tries === 0 || tries % 10 === 9)
+        if (isTopicMissing(error)) {
+          waitMsMax = TOPIC_LOOK_MS;
+          const topics = [...this.#signalOf.keys()].join(', ');
+          this.#lastError = `not all of the topics ${topics} exist; \`azimuth topics\` creates them`;
+        }
+        // Being stopped, kafkajs ends with an error about nothing.
+        if (!signal.aborted && (tries === 0 || tries % 10 === 9))
           this.#log.warn('the Kafka consumer ended; a new one is made', {
-            error: messageOf(error),
+            error: this.#lastError,
+            brokers: this.#settings.brokers.join(', '),
             tries: tries + 1,
           });
       }
@@ -265,7 +275,7 @@ class Receiver implements KafkaReceiver {
       await consumer.close(CLOSE_WITHIN_MS);
       const waitMs = Math.min(
         (this.#settings.backOffBaseMs ?? RECONNECT_MS.base) * 2 ** Math.min(tries, 10),
-        RECONNECT_MS.max,
+        waitMsMax,
       );
       await sleep(waitMs, undefined, { signal }).catch(() => undefined);
     }

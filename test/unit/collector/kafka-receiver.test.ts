@@ -148,6 +148,23 @@ describe('KafkaReceiver', () => {
     assert.deepEqual(s.events, ['close']);
   });
 
+  it('names the topics and the brokers when a topic does not exist', async () => {
+    const lines: string[] = [];
+    const log = createLog({ json: true, write: (line) => lines.push(line) });
+    const s = scene({ backOffBaseMs: 1, brokers: ['kafka-1:9092', 'kafka-2:9092'], log });
+    receiver = s.receiver;
+    await receiver.start();
+    const missing = new Error('This server does not host this topic-partition');
+    s.consumers[0]!.crash(Object.assign(missing, { type: 'UNKNOWN_TOPIC_OR_PARTITION' }));
+    while (s.consumers.length < 2) await setImmediate();
+    for (const text of [receiver.notReady() ?? '', lines.join('')]) {
+      assert.match(text, /not all of the topics spans, logs exist; `azimuth topics` creates them/);
+      assert.match(text, /kafka-1:9092, kafka-2:9092/);
+    }
+    s.consumers[1]!.settings.onJoined();
+    assert.equal(receiver.notReady(), undefined);
+  });
+
   it('is unhealthy when messages wait and nothing became of them for a minute', async () => {
     let nowMs = 0;
     let answer = (): void => undefined;
