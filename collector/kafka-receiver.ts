@@ -264,7 +264,7 @@ class Receiver implements KafkaReceiver {
           this.#lastError = `not all of the topics ${topics} exist; \`azimuth topics\` creates them`;
         }
         // Being stopped, kafkajs ends with an error about nothing.
-        if (!signal.aborted && (tries === 0 || tries % 10 === 9))
+        if (!this.#stopping.signal.aborted && (tries === 0 || tries % 10 === 9))
           this.#log.warn('the Kafka consumer ended; a new one is made', {
             error: this.#lastError,
             brokers: this.#settings.brokers.join(', '),

@@ -266,7 +266,7 @@ describe('KafkaReceiver', () => {
     await receiver.start();
     s.consumers[0]!.settings.onJoined();
     const away = Object.assign(new Error('Closed'), { name: 'KafkaJSConnectionClosedError' });
-    const commit = Promise.withResolvers<void>();
+    const commit = Promise.withResolvers<never>();
     await s.consumers[0]!.deliver(s.batch(['a'], { commit: () => commit.promise }));
     nowMs = 50_000;
     commit.reject(away);
