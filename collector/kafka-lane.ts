@@ -47,6 +47,7 @@ export interface LaneContext {
   readonly onCommitted: () => void;
   /** `mayPass`: the pipeline asked to come again. */
   readonly onRefused: (error: unknown, mayPass: boolean) => void;
+  readonly onCommitFailed: (error: unknown) => void;
 }
 
 interface LaneSource {
@@ -294,7 +295,7 @@ export class KafkaLane {
   /** Commits what is due, one commit at a time; what is stored meanwhile goes with the next. */
   async #commit(): Promise<void> {
     if (this.#committing) return;
-    const { counts, log, onCommitted } = this.#context;
+    const { counts, log, onCommitted, onCommitFailed } = this.#context;
     this.#committing = true;
     for (let due = this.#due; due !== undefined && !this.#retired;) {
       try {
@@ -307,6 +308,7 @@ export class KafkaLane {
       } catch (error) {
         // Not lost: stored already, and either committed later or replayed.
         counts.commitFailures++;
+        onCommitFailed(error);
         log.debug('commit failed', { ...this.#source, error: messageOf(error) });
         due = this.#due === due ? undefined : this.#due;
       }

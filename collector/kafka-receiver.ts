@@ -19,7 +19,7 @@ import {
   type KafkaConsumer,
   type KafkaConsumerSettings,
 } from '../transport/kafka/kafka-consumer.ts';
-import { isBrokerAway } from '../transport/kafka/kafka-errors.ts';
+import { isBrokerAway, isTopicMissing } from '../transport/kafka/kafka-errors.ts';
 import type { Signal } from '../transport/exporter.ts';
 import type { KafkaAccess } from '../transport/kafka/kafka-access.ts';
 import { ByteRoom } from './byte-room.ts';
@@ -75,7 +75,8 @@ export interface KafkaReceiver {
   notReady(): string | undefined;
   /**
    * Why it should be restarted; undefined while messages move, none wait, the pipeline tells to come
-   * again, or no broker can be reached: a restart brings neither a store nor a broker back.
+   * again, or brokers cannot be reached or answer too late: a restart brings neither a store nor a
+   * broker back.
    */
   unhealthy(): string | undefined;
   stats(): KafkaReceiverStats;
@@ -92,12 +93,16 @@ const SESSION_TIMEOUT_MS = 10_000;
  */
 const IN_FLIGHT_BYTES_MAX = 32 * 1024 * 1024;
 const RECONNECT_MS = { base: 500, max: 10_000 } as const;
+/** A topic that is missing at first is created by whoever starts the same system just then. */
+const TOPIC_LOOK_MS = 2_000;
 /** A commit that failed (coordinator moved) is tried again, or an idle partition stays behind. */
 const RECOMMIT_EVERY_MS = 2_000;
 /** kafkajs sends heartbeats only between batches; waiting for room may take longer than that. */
 const HEARTBEAT_EVERY_MS = 1_000;
 /** No progress for so long, with messages waiting, is a wedge and not a pause. */
 const STUCK_AFTER_MS = 60_000;
+/** A slow broker leaves request after request unanswered, of several kinds. */
+const TELL_UNANSWERED_EVERY_MS = 30_000;
 /** What is in flight is stored, or refused, within the store's own time limit. */
 const SETTLE_WITHIN_MS = 10_000;
 /** Leaving a group takes a moment. */
@@ -139,8 +144,9 @@ class Receiver implements KafkaReceiver {
   #batchesInHand = 0;
   #lastFetchMs = 0;
   #lastProgressMs = 0;
-  /** The pipeline answered that it cannot take messages now, or no broker could be reached. */
+  /** The pipeline answered that it cannot take messages now, or no broker answered (in time). */
   #lastRefusalMs = -Infinity;
+  #toldUnansweredMs = -Infinity;
 
   constructor(settings: KafkaReceiverSettings) {
     this.#settings = settings;
@@ -160,10 +166,8 @@ class Receiver implements KafkaReceiver {
       heartbeatEveryMs: settings.heartbeatEveryMs ?? HEARTBEAT_EVERY_MS,
       counts: this.#counts,
       onCommitted: () => (this.#lastProgressMs = this.#nowMs()),
-      onRefused: (error, mayPass) => {
-        this.#lastError = messageOf(error);
-        if (mayPass || isBrokerAway(error)) this.#lastRefusalMs = this.#nowMs();
-      },
+      onRefused: (error, mayPass) => this.#noteFailure(error, mayPass || isBrokerAway(error)),
+      onCommitFailed: (error) => this.#noteFailure(error, isBrokerAway(error)),
     };
   }
 
@@ -189,7 +193,7 @@ class Receiver implements KafkaReceiver {
       return `kafka: messages are not taken for ${Math.round(stuckMs / 1000)} s: ${this.#lastError ?? 'no answer'}`;
     if (this.#joined) return undefined;
     const why = this.#lastError === undefined ? '' : `: ${this.#lastError}`;
-    return `kafka: not in the consumer group yet${why}`;
+    return `kafka: not in the consumer group yet (brokers ${this.#settings.brokers.join(', ')})${why}`;
   }
 
   unhealthy(): string | undefined {
@@ -231,6 +235,7 @@ class Receiver implements KafkaReceiver {
   async #run(): Promise<void> {
     const { signal } = this.#stopping;
     for (let tries = 0; !signal.aborted; tries++) {
+      let waitMsMax: number = RECONNECT_MS.max;
       const open = this.#settings.openConsumer ?? openConsumer;
       const consumer = open({
         brokers: this.#settings.brokers,
@@ -245,17 +250,24 @@ class Receiver implements KafkaReceiver {
           tries = 0;
         },
         onFetched: () => (this.#lastFetchMs = this.#nowMs()),
+        onUnanswered: ({ api, broker }) => this.#onUnanswered(api, broker),
       });
       this.#consumer = consumer;
       try {
         await consumer.run((batch) => this.#take(batch));
       } catch (error) {
         this.#counts.crashes++;
-        this.#lastError = messageOf(error);
-        if (isBrokerAway(error)) this.#lastRefusalMs = this.#nowMs();
-        if (tries === 0 || tries % 10 === 9)
+        this.#noteFailure(error, isBrokerAway(error));
+        if (isTopicMissing(error)) {
+          waitMsMax = TOPIC_LOOK_MS;
+          const topics = [...this.#signalOf.keys()].join(', ');
+          this.#lastError = `not all of the topics ${topics} exist; \`azimuth topics\` creates them`;
+        }
+        // Being stopped, kafkajs ends with an error about nothing.
+        if (!this.#stopping.signal.aborted && (tries === 0 || tries % 10 === 9))
           this.#log.warn('the Kafka consumer ended; a new one is made', {
             error: this.#lastError,
+            brokers: this.#settings.brokers.join(', '),
             tries: tries + 1,
           });
       }
@@ -263,10 +275,26 @@ class Receiver implements KafkaReceiver {
       await consumer.close(CLOSE_WITHIN_MS);
       const waitMs = Math.min(
         (this.#settings.backOffBaseMs ?? RECONNECT_MS.base) * 2 ** Math.min(tries, 10),
-        RECONNECT_MS.max,
+        waitMsMax,
       );
       await sleep(waitMs, undefined, { signal }).catch(() => undefined);
     }
+  }
+
+  /** `mayPass`: a restart of this process would not help against it. */
+  #noteFailure(error: unknown, mayPass: boolean): void {
+    this.#lastError = messageOf(error);
+    if (mayPass) this.#lastRefusalMs = this.#nowMs();
+  }
+
+  /** Answers that come too late keep messages waiting, and to whoever asks next they come as late. */
+  #onUnanswered(api: string, broker: string): void {
+    const now = this.#nowMs();
+    this.#lastError = `${broker} did not answer ${api} in time`;
+    this.#lastRefusalMs = now;
+    if (now - this.#toldUnansweredMs < TELL_UNANSWERED_EVERY_MS) return;
+    this.#toldUnansweredMs = now;
+    this.#log.warn('a Kafka broker does not answer in time; messages wait', { broker, api });
   }
 
   /** A new assignment: what was known of partitions, and commits still due, are void. */

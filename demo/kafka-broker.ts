@@ -116,6 +116,8 @@ export async function startKafka(settings: KafkaSettings = {}): Promise<RunningK
     '-XX:TieredStopAtLevel=1',
     '-XX:MaxMetaspaceSize=128m',
     '-Djava.net.preferIPv4Stack=true',
+    // A broker that is killed leaves the native libraries it has unpacked.
+    `-Djava.io.tmpdir=${dir}`,
     '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn',
     '-Dorg.slf4j.simpleLogger.showDateTime=true',
     '-cp',

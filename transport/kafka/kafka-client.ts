@@ -66,13 +66,16 @@ export function createKafkaClient(settings: KafkaClientSettings): KafkaClient {
   let inFlight = 0;
   let closed = false;
   const isClosed = (): boolean => closed;
+  // What kafkajs says of its end (an empty list of brokers) is how we end it.
+  const failure = (error: unknown, what: string): AzimuthError =>
+    isClosed() ? closedError() : asExportError(error, what);
 
   return {
     async connect() {
       try {
         await producer.connect();
       } catch (error) {
-        throw asExportError(error, 'connect to Kafka');
+        throw failure(error, `connect to Kafka at ${settings.brokers.join(', ')}`);
       }
     },
 
@@ -83,7 +86,7 @@ export function createKafkaClient(settings: KafkaClientSettings): KafkaClient {
         const found = topics.find((t) => t.name === topic)?.partitions ?? [];
         return found.map((p) => p.partitionId).sort((a, b) => a - b);
       } catch (error) {
-        throw asExportError(error, `look up topic ${topic}`);
+        throw failure(error, `look up topic ${topic}`);
       } finally {
         // Its connection would idle for hours: metadata is asked for every few minutes.
         await admin.disconnect().catch(() => undefined);
@@ -103,7 +106,7 @@ export function createKafkaClient(settings: KafkaClientSettings): KafkaClient {
           ],
         });
       } catch (error) {
-        throw isClosed() ? closedError() : asExportError(error, `send to ${topic}/${partition}`);
+        throw failure(error, `send to ${topic}/${partition}`);
       } finally {
         inFlight--;
       }

@@ -58,7 +58,7 @@ export function openKafka(settings: KafkaConnectionSettings): KafkaConnection {
     requestTimeout: REQUEST_TIMEOUT_MS,
     connectionTimeout: CONNECTION_TIMEOUT_MS,
     logLevel: kafkajs.logLevel.INFO,
-    logCreator: () => createLogWriter(settings.log, () => aborted),
+    logCreator: () => createLogWriter(settings.log, settings.brokers.join(', '), () => aborted),
     socketFactory: ({ host, port, onConnect }) => {
       if (aborted) throw new Error('closed');
       const address = { host, port, noDelay: true, keepAlive: true };
@@ -119,14 +119,20 @@ function stopBusyTimer(): void {
 
 /**
  * kafkajs calls an error what it is about to retry, so its errors are warnings here, each at most
- * every ten seconds, and the rest is for debugging. Whoever uses it logs what came of it.
+ * every ten seconds, and the rest is for debugging. Whoever uses it logs what came of it. Lines
+ * about finding any broker at all name none; they get the configured ones.
  */
-function createLogWriter(log: Log, ended: () => boolean): (entry: kafkajs.LogEntry) => void {
+function createLogWriter(
+  log: Log,
+  configured: string,
+  ended: () => boolean,
+): (entry: kafkajs.LogEntry) => void {
   const shownAtMs = new Map<string, number>();
   return ({ namespace, level, log: entry }) => {
     const fields = {
       kafkajs: namespace,
       ...(typeof entry['broker'] === 'string' ? { broker: entry['broker'] } : {}),
+      ...(namespace === 'BrokerPool' ? { configured } : {}),
       ...(typeof entry['error'] === 'string' ? { error: entry['error'] } : {}),
     };
     // The Connection's lines come again from whoever used the connection, with what follows of it.

@@ -69,6 +69,11 @@ export interface KafkaConsumerSettings extends KafkaAccess {
   readonly onJoined: () => void;
   /** A fetch was answered, with or without messages: the consumer is alive. */
   readonly onFetched: () => void;
+  /**
+   * A request got no answer in time; what came later was thrown away. kafkajs tries again by itself,
+   * for minutes, and tells nobody else.
+   */
+  readonly onUnanswered: (request: { readonly api: string; readonly broker: string }) => void;
 }
 
 /** As often as Kafka's own clients; must be below a third of the session. */
@@ -113,6 +118,9 @@ export function openConsumer(settings: KafkaConsumerSettings): KafkaConsumer {
   });
   consumer.on(consumer.events.GROUP_JOIN, () => settings.onJoined());
   consumer.on(consumer.events.FETCH, () => settings.onFetched());
+  consumer.on(consumer.events.REQUEST_TIMEOUT, ({ payload: { apiName, broker } }) =>
+    settings.onUnanswered({ api: apiName, broker }),
+  );
 
   let ended: () => void;
   let crashed: (error: Error) => void;

@@ -39,6 +39,10 @@ export function isBrokerAway(error: unknown): boolean {
   );
 }
 
+/** True when a broker does not know a topic that was asked for. */
+export const isTopicMissing = (error: unknown): boolean =>
+  kafkaErrorType(error) === 'UNKNOWN_TOPIC_OR_PARTITION';
+
 /** The protocol's name of an error (`MESSAGE_TOO_LARGE`), looked for along its causes. */
 export function kafkaErrorType(error: unknown): string | undefined {
   return causesOf(error)
@@ -67,7 +71,7 @@ export function asExportError(error: unknown, what: string): AzimuthError {
     return new AzimuthError('AZ_EXPORT_TOO_LARGE', detail, { cause: error });
   if (type !== undefined && FINAL.has(type))
     return new AzimuthError('AZ_EXPORT_REFUSED', detail, { cause: error });
-  if (type === 'UNKNOWN_TOPIC_OR_PARTITION')
+  if (isTopicMissing(error))
     return new AzimuthError(
       'AZ_EXPORT_FAILED',
       `${what}: the topic does not exist; create it with \`azimuth topics\``,

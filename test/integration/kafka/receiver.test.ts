@@ -14,10 +14,11 @@ import { createExportQueue } from '../../../transport/export-queue.ts';
 import { createKafkaClient, type KafkaClient } from '../../../transport/kafka/kafka-client.ts';
 import { openKafka } from '../../../transport/kafka/kafka-connection.ts';
 import { createKafkaExporter } from '../../../transport/kafka/kafka-exporter.ts';
-import { readLag } from '../../../transport/kafka/kafka-topics.ts';
+import { ensureTopics, readLag } from '../../../transport/kafka/kafka-topics.ts';
 import { kcat, requireKcat, testKafka, type TestKafka } from '../../helpers/kafka-broker.ts';
 import { spansOf, tracesOf } from '../../helpers/otlp-proto.ts';
 import { createRecordingPipeline } from '../../helpers/recording-pipeline.ts';
+import { until } from '../../helpers/until.ts';
 
 const fixtureFile = (name: string): string =>
   fileURLToPath(new URL(`../../fixtures/kafka/${name}.bin`, import.meta.url));
@@ -98,6 +99,19 @@ describe('KafkaReceiver on a real broker', function () {
     await receive(topics, group, next);
     await next.until(1);
     assert.deepEqual(namesOf(next.accepted), ['later']);
+  });
+
+  it('begins by itself when topics are created after its start', async () => {
+    const topics = { traces: `spans_${kafka.group()}`, logs: `logs_${kafka.group()}` };
+    const pipeline = createRecordingPipeline();
+    const receiver = await receive(topics, kafka.group(), pipeline);
+    await until(() => receiver.notReady()?.includes('`azimuth topics`') === true, 30_000);
+    const names = Object.values(topics);
+    await ensureTopics({ brokers: kafka.brokers, topics: names, partitions: 1, replication: 1 });
+    await produce(topics.traces, 0, ['first']);
+    await pipeline.until(1);
+    assert.deepEqual(namesOf(pipeline.accepted), ['first']);
+    assert.equal(receiver.notReady(), undefined);
   });
 
   it('hands poison to the pipeline with its origin, and the messages behind it flow', async function () {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { setImmediate } from 'node:timers/promises';
 import type { KafkaReceiver } from '../../../collector/kafka-receiver.ts';
 import type { InboundMessage } from '../../../collector/pipeline.ts';
+import { createLog } from '../../../runtime/log.ts';
 import { busy, happens, NOTHING, scene } from '../../helpers/kafka-scene.ts';
 
 describe('KafkaReceiver', () => {
@@ -147,6 +148,23 @@ describe('KafkaReceiver', () => {
     assert.deepEqual(s.events, ['close']);
   });
 
+  it('names the topics and the brokers when a topic does not exist', async () => {
+    const lines: string[] = [];
+    const log = createLog({ json: true, write: (line) => lines.push(line) });
+    const s = scene({ backOffBaseMs: 1, brokers: ['kafka-1:9092', 'kafka-2:9092'], log });
+    receiver = s.receiver;
+    await receiver.start();
+    const missing = new Error('This server does not host this topic-partition');
+    s.consumers[0]!.crash(Object.assign(missing, { type: 'UNKNOWN_TOPIC_OR_PARTITION' }));
+    while (s.consumers.length < 2) await setImmediate();
+    for (const text of [receiver.notReady() ?? '', lines.join('')]) {
+      assert.match(text, /not all of the topics spans, logs exist; `azimuth topics` creates them/);
+      assert.match(text, /kafka-1:9092, kafka-2:9092/);
+    }
+    s.consumers[1]!.settings.onJoined();
+    assert.equal(receiver.notReady(), undefined);
+  });
+
   it('is unhealthy when messages wait and nothing became of them for a minute', async () => {
     let nowMs = 0;
     let answer = (): void => undefined;
@@ -216,6 +234,50 @@ describe('KafkaReceiver', () => {
       assert.notEqual(receiver.unhealthy(), undefined, 'silence is a wedge all the same');
     });
   }
+
+  it('needs no restart while answers of a broker come too late, and names it', async () => {
+    let nowMs = 0;
+    const warnings: unknown[] = [];
+    const log = createLog({ json: true, write: (line) => warnings.push(JSON.parse(line)) });
+    const s = scene({ nowMs: () => nowMs, log });
+    receiver = s.receiver;
+    await receiver.start();
+    const { onJoined, onUnanswered } = s.consumers[0]!.settings;
+    onJoined();
+    const late = { commit: () => Promise.reject(new Error('timed out')) };
+    await s.consumers[0]!.deliver(s.batch(['a'], late));
+    warnings.length = 0;
+    for (const atMs of [30_000, 50_000, 61_000, 110_000]) {
+      nowMs = atMs;
+      assert.equal(receiver.unhealthy(), undefined, `at ${nowMs} ms`);
+      onUnanswered({ api: 'Fetch', broker: 'kafka-2:9092' });
+    }
+    assert.equal(warnings.length, 3);
+    assert.match(JSON.stringify(warnings[0]), /does not answer in time.*kafka-2:9092/);
+    assert.match(receiver.notReady() ?? '', /kafka-2:9092 did not answer Fetch in time/);
+    nowMs = 170_001;
+    assert.match(receiver.unhealthy() ?? '', /1 messages wait/, 'silence is a wedge all the same');
+  });
+
+  it('needs no restart while commits fail because no broker can be reached', async () => {
+    let nowMs = 0;
+    const s = scene({ nowMs: () => nowMs });
+    receiver = s.receiver;
+    await receiver.start();
+    s.consumers[0]!.settings.onJoined();
+    const away = Object.assign(new Error('Closed'), { name: 'KafkaJSConnectionClosedError' });
+    const commit = Promise.withResolvers<never>();
+    await s.consumers[0]!.deliver(s.batch(['a'], { commit: () => commit.promise }));
+    nowMs = 50_000;
+    commit.reject(away);
+    await setImmediate();
+    assert.equal(receiver.stats().commitFailures, 1);
+    nowMs = 110_000;
+    s.consumers[0]!.settings.onFetched();
+    assert.equal(receiver.unhealthy(), undefined);
+    nowMs = 110_001;
+    assert.match(receiver.unhealthy() ?? '', /last error: Closed/);
+  });
 
   it('is unhealthy when nothing could be fetched for a minute, also without lag', async () => {
     let nowMs = 0;
