@@ -178,7 +178,9 @@ export function wholeOf(
 export interface StaleSums {
   /** Unix seconds. */
   readonly start: number;
-  /** Greatest build of what it sums up, as decimal digits. */
+  /** Fingerprint of the builds of what it sums up, as decimal digits. */
+  readonly state: string;
+  /** Greatest build of what it sums up and of its own, as decimal digits. */
   readonly newest_build: string;
 }
 
@@ -193,7 +195,7 @@ export function staleDays(store: StoreClient, { fromMs, toMs }: Window): Promise
 }
 
 /**
- * A number for a build, as decimal digits: greater than the minutes' published ones, also when the
+ * A number for a build, as decimal digits: greater than published ones, also when the
  * clock was set back, and with 22 random bits, so that a second instance that builds in the same
  * millisecond takes another.
  */

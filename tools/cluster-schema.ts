@@ -89,7 +89,7 @@ function bothAlters(statement: string): string[] {
 function shardKey(name: string, statement: string): string {
   const key = SHARD_KEYS.find(([column]) => new RegExp(`^\\s+${column}\\s`, 'm').test(statement));
   if (key === undefined) throw new Error(`${name}: no column to shard by`);
-  return key[1].replace('{time}', /^\s+Hour\s/m.test(statement) ? 'Hour' : 'Minute');
+  return key[1].replace('{time}', /^\s+(Hour|Day)\s/m.exec(statement)?.[1] ?? 'Minute');
 }
 
 const withoutComments = (sql: string): string => sql.replace(/^\s*--.*\n/gm, '').trim();

@@ -6,8 +6,8 @@
  *   1. minutes up to the watermark that got rows since the last run -> built anew;
  *   2. closed minutes past the watermark, in ascending order -> built;
  *   3. the newest closed minute is published last, empty or not: it is the new watermark;
- *   4. whole hours that are missing in traffic_1h, or older than one of their minutes -> built;
- *   5. whole days that are missing in traffic_1d, or older than one of their hours -> built.
+ *   4. whole hours that are missing in traffic_1h, or of older builds of their minutes -> built;
+ *   5. whole days that are missing in traffic_1d, or of older builds of their hours -> built.
  * A build is written under a number of its own and counts only once its row in `builds` is there.
  * Rows are counted before they are read: what arrives in between makes the count too small, never
  * too large, so that the next run finds the difference.
@@ -164,8 +164,10 @@ export async function buildSums(
     for (let i = 0; i < due.length; i += perStatement) {
       const some = due.slice(i, i + perStatement);
       const starts = some.map(({ start }) => start);
-      const newest = some.map(({ newest_build }) => newest_build);
-      const build = nextBuild(startedMs, newest.map(BigInt));
+      const build = nextBuild(
+        startedMs,
+        some.map(({ newest_build }) => BigInt(newest_build)),
+      );
       await store.command(sql(`${name}_insert`), {
         build,
         starts,
@@ -175,7 +177,7 @@ export async function buildSums(
       await store.command(sql(`${name}_publish`), {
         build,
         starts,
-        newest,
+        states: some.map(({ state }) => state),
         built_at_s: Math.floor(startedMs / 1000),
       });
     }

@@ -5,7 +5,7 @@ FROM
 (
     SELECT *
     FROM attribution_traces
-    WHERE Minute IN (arrayMap(m -> toDateTime(m), {minutes:Array(UInt32)}))
+    WHERE Minute IN (SELECT toDateTime(arrayJoin({minutes:Array(UInt32)})))
         AND (Minute, Build) IN (SELECT Minute, max(Build) FROM attribution_builds GROUP BY Minute)
         AND TraceId NOT IN ({{attribution_late_traces}})
 )

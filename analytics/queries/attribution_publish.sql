@@ -18,6 +18,6 @@ LEFT JOIN
 (
     SELECT toUInt32(Minute) AS minute, count() AS traces, countIf(Incomplete > 0) AS incomplete
     FROM attribution_traces
-    WHERE Minute IN (arrayMap(m -> toDateTime(m), {minutes:Array(UInt32)})) AND Build = {build:UInt64}
+    WHERE Minute IN (SELECT toDateTime(arrayJoin({minutes:Array(UInt32)}))) AND Build = {build:UInt64}
     GROUP BY minute
 ) AS held USING (minute)

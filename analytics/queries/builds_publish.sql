@@ -16,6 +16,6 @@ LEFT JOIN
 (
     SELECT toUnixTimestamp(Minute) AS minute, sum(Hops) AS hops
     FROM traffic_1m
-    WHERE Build = {build:UInt64} AND Minute IN (arrayMap(m -> toDateTime(m), {minutes:Array(UInt32)}))
+    WHERE Build = {build:UInt64} AND Minute IN (SELECT toDateTime(arrayJoin({minutes:Array(UInt32)})))
     GROUP BY Minute
 ) AS built ON named.minute = built.minute

@@ -9,7 +9,7 @@ SELECT
 FROM traffic_1h AS h
 WHERE Hour >= fromUnixTimestamp64Milli({from_ms:Int64})
     AND Hour < fromUnixTimestamp64Milli({to_ms:Int64})
-    AND toStartOfDay(Hour, 'UTC') IN (arrayMap(d -> toDateTime(d), {starts:Array(UInt32)}))
+    AND toStartOfDay(Hour, 'UTC') IN (SELECT toDateTime(arrayJoin({starts:Array(UInt32)})))
     AND (Hour, Build) IN
     (
         SELECT Hour, max(Build)

@@ -1,21 +1,29 @@
--- Days of a stretch of published hours whose sums are missing or older than one of their hours, with the
--- greatest build of their hours.
-SELECT toUnixTimestamp(day) AS start, toString(newest) AS newest_build
+-- Days of a stretch of published hours whose sums are missing, or of other builds of their hours than those
+-- of now; as hours_stale.sql.
+SELECT
+    toUnixTimestamp(day) AS start,
+    toString(now) AS state,
+    toString(greatest(newest, own)) AS newest_build
 FROM
 (
-    SELECT toStartOfDay(Hour, 'UTC') AS day, max(Build) AS newest
-    FROM hour_builds
-    WHERE Hour >= fromUnixTimestamp64Milli({from_ms:Int64})
-        AND Hour < fromUnixTimestamp64Milli({to_ms:Int64})
+    SELECT day, max(build) AS newest, groupBitXor(cityHash64(hour, build)) AS now
+    FROM
+    (
+        SELECT toStartOfDay(Hour, 'UTC') AS day, Hour AS hour, max(Build) AS build
+        FROM hour_builds
+        WHERE Hour >= fromUnixTimestamp64Milli({from_ms:Int64})
+            AND Hour < fromUnixTimestamp64Milli({to_ms:Int64})
+        GROUP BY Hour
+    )
     GROUP BY day
 ) AS hours
 LEFT JOIN
 (
-    SELECT Day AS day, argMax(HourBuild, Build) AS built
+    SELECT Day AS day, max(Build) AS own, argMax(HourBuilds, Build) AS built
     FROM day_builds
     WHERE Day >= fromUnixTimestamp64Milli({from_ms:Int64})
         AND Day < fromUnixTimestamp64Milli({to_ms:Int64})
     GROUP BY Day
 ) AS days USING (day)
-WHERE built < newest
+WHERE built != now
 ORDER BY day

@@ -48,7 +48,7 @@ FROM
         -- Left out: the published stretch, but for its minutes that changed.
         AND (Timestamp < fromUnixTimestamp64Milli({published_from_ms:Int64})
             OR Timestamp >= fromUnixTimestamp64Milli({published_to_ms:Int64})
-            OR toStartOfMinute(Timestamp) IN (arrayMap(m -> toDateTime(m), {raw_minutes:Array(UInt32)})))
+            OR toStartOfMinute(Timestamp) IN (SELECT toDateTime(arrayJoin({raw_minutes:Array(UInt32)}))))
     LIMIT 1 BY minute, TraceId, SpanId
 )
 GROUP BY Minute, Mesh, Topology, Role, Side, EdgeClass, ServiceName, Peer, Target, Route, BoundedMethod, StatusClass, StreamClass

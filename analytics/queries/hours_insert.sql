@@ -9,7 +9,7 @@ SELECT
 FROM traffic_1m AS m
 WHERE Minute >= fromUnixTimestamp64Milli({from_ms:Int64})
     AND Minute < fromUnixTimestamp64Milli({to_ms:Int64})
-    AND toStartOfHour(Minute) IN (arrayMap(h -> toDateTime(h), {starts:Array(UInt32)}))
+    AND toStartOfHour(Minute) IN (SELECT toDateTime(arrayJoin({starts:Array(UInt32)})))
     AND (Minute, Build) IN
     (
         SELECT Minute, max(Build)

@@ -5,4 +5,4 @@ SELECT
     {build:UInt64} AS Build,
     toUInt64(tupleElement(pair, 2)) AS MinuteBuild,
     toDateTime({built_at_s:UInt32}) AS BuiltAt
-FROM (SELECT arrayJoin(arrayZip({starts:Array(UInt32)}, {newest:Array(String)})) AS pair)
+FROM (SELECT arrayJoin(arrayZip({starts:Array(UInt32)}, {states:Array(String)})) AS pair)

@@ -14,12 +14,12 @@ FROM
         WHERE HopVersion > 0
             AND Timestamp >= fromUnixTimestamp64Milli({from_ms:Int64})
             AND Timestamp < fromUnixTimestamp64Milli({to_ms:Int64})
-            AND toStartOfMinute(Timestamp) IN (arrayMap(m -> toDateTime(m), {minutes:Array(UInt32)}))
+            AND toStartOfMinute(Timestamp) IN (SELECT toDateTime(arrayJoin({minutes:Array(UInt32)})))
         GROUP BY minute
         UNION ALL
         SELECT Minute AS minute, toUInt64(0) AS n, argMax(Rows, Build) AS b, max(Build) AS v
         FROM builds
-        WHERE Minute IN (arrayMap(m -> toDateTime(m), {minutes:Array(UInt32)}))
+        WHERE Minute IN (SELECT toDateTime(arrayJoin({minutes:Array(UInt32)})))
         GROUP BY Minute
     )
     GROUP BY minute

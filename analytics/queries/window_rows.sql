@@ -8,7 +8,7 @@ SELECT
 FROM traffic_1d
 WHERE Day >= fromUnixTimestamp64Milli({days_from_ms:Int64})
     AND Day < fromUnixTimestamp64Milli({days_to_ms:Int64})
-    AND Day NOT IN (arrayMap(d -> toDateTime(d), {hour_days:Array(UInt32)}))
+    AND Day NOT IN (SELECT toDateTime(arrayJoin({hour_days:Array(UInt32)})))
     AND (Day, Build) IN
     (
         SELECT Day, max(Build)
@@ -26,8 +26,8 @@ WHERE Hour >= fromUnixTimestamp64Milli({hours_from_ms:Int64})
     AND Hour < fromUnixTimestamp64Milli({hours_to_ms:Int64})
     AND (Hour < fromUnixTimestamp64Milli({days_from_ms:Int64})
         OR Hour >= fromUnixTimestamp64Milli({days_to_ms:Int64})
-        OR toStartOfDay(Hour, 'UTC') IN (arrayMap(d -> toDateTime(d), {hour_days:Array(UInt32)})))
-    AND Hour NOT IN (arrayMap(h -> toDateTime(h), {minute_hours:Array(UInt32)}))
+        OR toStartOfDay(Hour, 'UTC') IN (SELECT toDateTime(arrayJoin({hour_days:Array(UInt32)}))))
+    AND Hour NOT IN (SELECT toDateTime(arrayJoin({minute_hours:Array(UInt32)})))
     AND (Hour, Build) IN
     (
         SELECT Hour, max(Build)
@@ -45,8 +45,8 @@ WHERE Minute >= fromUnixTimestamp64Milli({published_from_ms:Int64})
     AND Minute < fromUnixTimestamp64Milli({published_to_ms:Int64})
     AND (Minute < fromUnixTimestamp64Milli({hours_from_ms:Int64})
         OR Minute >= fromUnixTimestamp64Milli({hours_to_ms:Int64})
-        OR toStartOfHour(Minute) IN (arrayMap(h -> toDateTime(h), {minute_hours:Array(UInt32)})))
-    AND Minute NOT IN (arrayMap(m -> toDateTime(m), {raw_minutes:Array(UInt32)}))
+        OR toStartOfHour(Minute) IN (SELECT toDateTime(arrayJoin({minute_hours:Array(UInt32)}))))
+    AND Minute NOT IN (SELECT toDateTime(arrayJoin({raw_minutes:Array(UInt32)})))
     AND (Minute, Build) IN
     (
         SELECT Minute, max(Build)

@@ -3,8 +3,8 @@ CREATE TABLE IF NOT EXISTS {database}.day_builds
 (
     Day DateTime CODEC(Delta(4), ZSTD(1)),
     Build UInt64 CODEC(ZSTD(1)),
-    -- Greatest build of the day's hours when it was made: a greater one makes the day stale.
-    HourBuild UInt64 CODEC(ZSTD(1)),
+    -- Fingerprint of the builds of its hours that it was made of: another one makes the day stale.
+    HourBuilds UInt64 CODEC(ZSTD(1)),
     BuiltAt DateTime CODEC(Delta(4), ZSTD(1))
 )
 ENGINE = MergeTree

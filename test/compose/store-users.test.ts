@@ -16,7 +16,7 @@ import { createSnapshotReader } from '../../analytics/live/snapshot.ts';
 import { readReport, REPORTS } from '../../analytics/reports/catalogue.ts';
 import { explainTrace, slowestTrace } from '../../analytics/reports/explain.ts';
 import { sql } from '../../analytics/sql.ts';
-import { HOUR_MS, hourOf, MINUTE_MS } from '../../analytics/window.ts';
+import { dayOf, HOUR_MS, MINUTE_MS } from '../../analytics/window.ts';
 import { DeadLettersTable } from '../../collector/columns/dead-letters-table.ts';
 import { LedgersTable } from '../../collector/columns/ledgers-table.ts';
 import { SpansTable } from '../../collector/columns/spans-table.ts';
@@ -35,8 +35,8 @@ const RUN_AS = fileURLToPath(new URL('./run-as.ts', import.meta.url));
 const SEED = 11;
 /** Rows of the namespace that the example tenant has. */
 const OF_SHOP = 3;
-/** An hour that is over, well inside the retention. */
-const T0 = hourOf(Date.now() - 6 * HOUR_MS);
+/** The last hour of a day that is over, well inside the retention: hour and day are built. */
+const T0 = dayOf(Date.now() - 3 * HOUR_MS) - HOUR_MS;
 
 type Name = 'azimuth_owner' | 'azimuth_writer' | 'azimuth_reader' | 'tenant_shop';
 

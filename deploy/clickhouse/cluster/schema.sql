@@ -667,13 +667,13 @@ TTL Day + INTERVAL 400 DAY
 SETTINGS ttl_only_drop_parts = 1;
 
 CREATE TABLE IF NOT EXISTS azimuth.traffic_1d ON CLUSTER azimuth AS azimuth_local.traffic_1d
-ENGINE = Distributed('azimuth', 'azimuth_local', 'traffic_1d', intHash64(toUnixTimestamp(Minute)));
+ENGINE = Distributed('azimuth', 'azimuth_local', 'traffic_1d', intHash64(toUnixTimestamp(Day)));
 
 CREATE TABLE IF NOT EXISTS azimuth_local.day_builds ON CLUSTER azimuth
 (
     Day DateTime CODEC(Delta(4), ZSTD(1)),
     Build UInt64 CODEC(ZSTD(1)),
-    HourBuild UInt64 CODEC(ZSTD(1)),
+    HourBuilds UInt64 CODEC(ZSTD(1)),
     BuiltAt DateTime CODEC(Delta(4), ZSTD(1))
 )
 ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/azimuth_local/day_builds', '{replica}')
@@ -683,4 +683,4 @@ TTL Day + INTERVAL 400 DAY
 SETTINGS ttl_only_drop_parts = 1;
 
 CREATE TABLE IF NOT EXISTS azimuth.day_builds ON CLUSTER azimuth AS azimuth_local.day_builds
-ENGINE = Distributed('azimuth', 'azimuth_local', 'day_builds', intHash64(toUnixTimestamp(Minute)));
+ENGINE = Distributed('azimuth', 'azimuth_local', 'day_builds', intHash64(toUnixTimestamp(Day)));

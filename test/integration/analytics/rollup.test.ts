@@ -330,7 +330,7 @@ describe('rollup by hours and days', () => {
       'SELECT toUnixTimestamp(max(Day)) AS s FROM day_builds',
     );
     await store.client.command(
-      'INSERT INTO day_builds SELECT Day, Build + 1, HourBuild, BuiltAt FROM day_builds WHERE Day = toDateTime({s:UInt32})',
+      'INSERT INTO day_builds SELECT Day, Build + 1, HourBuilds, BuiltAt FROM day_builds WHERE Day = toDateTime({s:UInt32})',
       { s: day!.s },
     );
     // The day is published anew, as a build without rows.
@@ -361,5 +361,29 @@ describe('rollup by hours and days', () => {
     assert.equal(await published('Hour'), hops.length + late.length);
     assert.equal(await published('Day'), inWholeDays.length + late.length);
     await assertFigures([...hops, ...late]);
+  });
+
+  it('builds an hour and its day anew also where the clock was set back after one of its minutes', async () => {
+    const before = await store.client.query<{ n: number }>('SELECT count() AS n FROM spans');
+    const hourMs = dayOf(endMs) - 60 * HOUR_MS;
+    const aheadMs = endMs + 10 * HOUR_MS;
+    const lateHop = (n: number, minute: number): TestHop => ({
+      ...randomHops(random, {
+        count: 1,
+        fromMs: hourMs + minute * MINUTE_MS,
+        spanMs: MINUTE_MS,
+        firstN: n,
+      })[0]!,
+      ingestedS: aheadMs / 1000 + n - 600_000,
+    });
+    await insertHops(store.client, [lateHop(600_000, 10)]);
+    await run(aheadMs);
+    const days = await published('Day');
+    await insertHops(store.client, [lateHop(600_001, 20)]);
+    await run(endMs + 3 * MINUTE_MS);
+    const [row] = await store.client.query<{ n: number }>('SELECT count() AS n FROM spans');
+    assert.equal(row!.n, before[0]!.n + 2);
+    assert.equal(await published('Day'), days + 1);
+    assert.equal(await published('Hour'), row!.n);
   });
 });

@@ -57,7 +57,10 @@ function rowsOf(table: SpansTable): Record<string, unknown>[] {
       (Object.keys(COLUMNS) as Column[]).map((column) => {
         const value = block.columns.get(column)?.values[row];
         const names = ENUMS[column];
-        return [column, names === undefined ? (value ?? '') : names[(value as number) ?? 0]];
+        return [
+          column,
+          names === undefined ? (value ?? '') : names[value === undefined ? 0 : (value as number)],
+        ];
       }),
     ),
   );

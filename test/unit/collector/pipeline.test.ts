@@ -152,10 +152,9 @@ describe('Pipeline', () => {
   it('makes the next block in the memory of one that is stored, never in that of a failed request', async () => {
     const { store, pipeline } = start({ retryForMs: 10_000, retryBaseMs: 1 });
     const memory: ArrayBufferLike[] = [];
-    const insert = store.client.insertNative;
     store.client.insertNative = (table, block, options) => {
       if (table === 'spans') memory.push(block.buffer);
-      return insert(table, block, options);
+      return store.insertNative(table, block, options);
     };
     for (const name of ['a', 'b']) await pipeline.accept([traces([name])]);
     store.behave = () => {
