@@ -130,11 +130,13 @@ const trafficOf = (row: SumsRow): Traffic => ({
  */
 export async function readTraffic(store: StoreClient, window: Window): Promise<WindowTraffic> {
   const plan = await planReading(store, window);
-  const rows = await store.query<TrafficRow>(sql('window_traffic'), plan.params);
-  const ledgers = await store.query<{ role: ProxyRole; cpu_ns: number; hops: number }>(
-    sql('proxy_cpu'),
-    { from_ms: window.fromMs, to_ms: window.toMs },
-  );
+  const [rows, ledgers] = await Promise.all([
+    store.query<TrafficRow>(sql('window_traffic'), plan.params),
+    store.query<{ role: ProxyRole; cpu_ns: number; hops: number }>(sql('proxy_cpu'), {
+      from_ms: window.fromMs,
+      to_ms: window.toMs,
+    }),
+  ]);
   const byEdgeClass = new Map<EdgeClass, Traffic>();
   const hopsByRole = new Map<ProxyRole, number>();
   for (const row of rows) {

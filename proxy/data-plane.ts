@@ -22,6 +22,7 @@ import { createExportQueue, type ExportQueue } from '../transport/export-queue.t
 import { Spool } from '../transport/spool/spool.ts';
 import { CounterFile } from './counter-file.ts';
 import { Deadlines } from './deadlines.ts';
+import { Doorway } from './doorway.ts';
 import { plainArrival, type Arrival } from './identity/arrival.ts';
 import { Credentials } from './identity/credentials.ts';
 import { DownstreamConnection } from './downstream.ts';
@@ -82,6 +83,7 @@ export class DataPlane {
   readonly credentials: Credentials;
   readonly #refusals: RefusalLog;
   readonly #listeners = new Map<string, OpenListener>();
+  readonly #doorway = new Doorway((listenerName, socket) => this.#enter(listenerName, socket));
   /** Removed by a reload, until their last connection is gone. */
   readonly #leaving = new Set<OpenListener>();
   readonly #counterFile: CounterFile | undefined;
@@ -176,8 +178,15 @@ export class DataPlane {
     this.#endedBoots?.start();
   }
 
-  /** Takes a connection that came in on a listener. One of a listener just removed is closed. */
+  /**
+   * Takes a connection that came in on a listener; it may be paused. Of many that come at once, most
+   * wait for a later turn of the event loop. One of a listener just removed is closed.
+   */
   accept(listenerName: string, socket: Socket): void {
+    this.#doorway.arrived(listenerName, socket);
+  }
+
+  #enter(listenerName: string, socket: Socket): void {
     const listener = this.#listeners.get(listenerName);
     if (listener === undefined) {
       socket.destroy();
@@ -205,6 +214,8 @@ export class DataPlane {
    * Listeners that are gone drain; what has not changed keeps its pools. Cannot fail.
    */
   apply(part: ProxyPart): void {
+    // Whoever came by the old configuration gets in by it.
+    this.#doorway.clear();
     this.part = part;
     this.#shared.generation = part.generation;
     this.#shared.identity = part.identity;
@@ -255,6 +266,7 @@ export class DataPlane {
   }
 
   async #stop(): Promise<void> {
+    this.#doorway.clear();
     const all = [...this.#listeners.values(), ...this.#leaving];
     for (const listener of all) drain(listener);
     await this.#requestsFinished();

@@ -10,9 +10,8 @@ import { listen } from '../runtime/http-app.ts';
 import type { Log } from '../runtime/log.ts';
 
 export interface ListeningSettings {
+  /** Gets each connection paused: another process may read from it, or this one when it is its turn. */
   readonly onConnection: (listenerName: string, socket: Socket) => void;
-  /** True where connections go to another process: nothing may be read from them here. */
-  readonly pauseOnConnect: boolean;
   readonly log: Log;
 }
 
@@ -102,9 +101,9 @@ export class Listening {
   }
 
   #server(name: string): Server {
-    const { onConnection, pauseOnConnect } = this.#settings;
+    const { onConnection } = this.#settings;
     // allowHalfOpen: we decide what the end of the client's side means, see downstream.ts.
-    const options = { noDelay: true, allowHalfOpen: true, pauseOnConnect };
+    const options = { noDelay: true, allowHalfOpen: true, pauseOnConnect: true };
     // By name, at the time of the connection: a listener that moved is still the same listener.
     return createServer(options, (socket) => onConnection(name, socket));
   }

@@ -75,7 +75,6 @@ class ProxyProcess implements Proxy {
     this.#plane = new DataPlane({ ...settings, log: this.#log });
     this.#listening = new Listening({
       onConnection: (listener, socket) => this.#plane.accept(listener, socket),
-      pauseOnConnect: false,
       log: this.#log,
     });
     this.#configStatus = new ConfigStatus(part.generation, this.#log);

@@ -55,7 +55,6 @@ class Primary implements RunningProxy {
     this.#supervisor = new Supervisor({ part, script, stateFolder, log: this.#log });
     this.#listening = new Listening({
       onConnection: (listener, socket) => this.#supervisor.connection(listener, socket),
-      pauseOnConnect: true,
       log: this.#log,
     });
     this.#configStatus = new ConfigStatus(part.generation, this.#log);
