@@ -5,6 +5,10 @@
  * lives for one request or for ever, so a larger one saves no work. And what is read from sockets
  * lies outside V8's heap, where 64 MB of it may wait for a collection: a long body makes hardly any
  * other garbage that would bring one about. Figures: bench/README.md.
+ *
+ * Marking stays on the thread that carries requests, in small steps: the heap has some 20 MB, and where
+ * a proxy has one core, threads that mark beside it take that core away for 10 ms and more at a time
+ * (seen as p99 in floods of new connections, which die old enough to be marked).
  */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -21,6 +25,7 @@ let readBytes = 0;
 /** For this process, before it carries requests. */
 export function boundYoungGeneration(): void {
   setFlagsFromString('--semi-space-growth-factor=1');
+  setFlagsFromString('--no-concurrent-marking');
   setFlagsFromString('--expose-gc');
   collect = runInNewContext('gc') as Collect;
 }
