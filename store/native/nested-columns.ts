@@ -69,16 +69,24 @@ abstract class CountedColumn implements Column {
     return at;
   }
   writeRows(out: Buffer, at: number, rows: number): number {
-    // Low and high word of each; more than 2^32 elements do not fit into a block.
-    const ends = new Uint32Array(2 * rows);
-    let end = 0;
-    for (let row = 0; row < rows; row++) ends[2 * row] = end += this.#counts[row]!;
+    const ends = endsOf(this.#counts, rows);
     out.set(new Uint8Array(ends.buffer), at);
     at += ends.byteLength;
-    if (end === 0) return at;
-    for (const child of this.#children) at = child.writeRows(out, at, end);
+    if (this.#total === 0) return at;
+    for (const child of this.#children) at = child.writeRows(out, at, this.#total);
     return at;
   }
+}
+
+/**
+ * Where the elements of each row end: low and high word, as more than 2^32 elements do not fit into a
+ * block. Apart, because V8 compiles a long loop anew in each call of a function that goes on behind it.
+ */
+function endsOf(counts: Uint32Array, rows: number): Uint32Array {
+  const ends = new Uint32Array(2 * rows);
+  let end = 0;
+  for (let row = 0; row < rows; row++) ends[2 * row] = end += counts[row]!;
+  return ends;
 }
 
 /** Array(T); `values` is the column of T. */
