@@ -121,7 +121,8 @@ function inOnePiece(inflate: Inflate): (input: Buffer) => Promise<Buffer> {
     const chunkSize = Math.min(Math.max(guess, PIECE_BYTES.min), PIECE_BYTES.max);
     const inflated = await inflate(input, { maxOutputLength: INFLATED_BYTES_MAX, chunkSize });
     growth = Math.max(0.98 * growth, inflated.length / input.length);
-    return inflated;
+    // A view would hold all of a piece that was guessed too large, for as long as a message waits.
+    return 2 * inflated.length < inflated.buffer.byteLength ? Buffer.from(inflated) : inflated;
   };
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { zstdDecompressSync, zstdCompressSync, gunzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { createLog } from '../../../../runtime/log.ts';
 import { createCodecs, readSnappy } from '../../../../transport/kafka/codecs.ts';
 import { readLz4Frames } from '../../../../transport/kafka/lz4-frame.ts';
@@ -44,6 +44,23 @@ describe('Kafka codecs', () => {
     assert.deepEqual(readSnappy(framed), Buffer.concat([plain, plain]));
     assert.throws(() => readSnappy(framed.subarray(0, -1)), /longer than the batch/);
     assert.throws(() => readSnappy(framed, plain.length + 1), /too big/);
+  });
+
+  it('holds no more than twice a batch, also after one that grew more than a thousandfold', async () => {
+    const log = createLog({ write: () => undefined });
+    const random = seededRandom(7);
+    const small = Buffer.from(Array.from({ length: 100_000 }, () => random() * 256));
+    for (const [type, pack] of [
+      [1, gzipSync],
+      [4, zstdCompressSync],
+    ] as const) {
+      const codec = createCodecs(log).get(type)!;
+      const large = await codec.decompress(pack(Buffer.alloc(8 * MEBIBYTE)));
+      assert.equal(large.length, 8 * MEBIBYTE);
+      const inflated = await codec.decompress(pack(small));
+      assert.deepEqual(inflated, small);
+      assert.ok(inflated.buffer.byteLength <= 2 * small.length, `${inflated.buffer.byteLength}`);
+    }
   });
 
   it('refuses to inflate beyond the limit', () => {
