@@ -417,6 +417,9 @@ export class DownstreamConnection implements Downstream, Deadlined {
     this.#backlog.release();
     this.#context.admission.leave(this.address, this.#admitted);
     this.#onClosed(this);
+    // A closed handle outlives collections of the young generation, and the socket with it. What
+    // listens to it would grow old as well: in a flood, most of what must be marked.
+    this.socket.removeAllListeners();
   }
 
   /** The client left: a hop in hand is recorded as such. */

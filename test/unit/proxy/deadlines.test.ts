@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { Deadlines, NEVER, TICK_MS, type Deadlined } from '../../../proxy/deadlines.ts';
+import { setImmediate } from 'node:timers/promises';
+import { Deadlines, FIRED_PER_TURN, NEVER, TICK_MS, type Deadlined } from '../../../proxy/deadlines.ts';
 
 class Entry implements Deadlined {
   deadline = NEVER;
@@ -68,6 +69,38 @@ describe('Deadlines', () => {
     assert.deepEqual(
       entries.map((e) => e.fired),
       [1, 2, 1, 2, 2, 2, 2, 2, 2, 1],
+    );
+  });
+
+  it('lets others have their turn where many deadlines pass in one tick', async () => {
+    const deadlines = new Deadlines();
+    const entries = Array.from({ length: 5 * FIRED_PER_TURN + 1 }, () => new Entry());
+    for (const entry of entries) {
+      deadlines.add(entry);
+      entry.deadline = deadlines.tick + 1;
+    }
+    // One that fires takes itself out and one that still waits, as a connection closes others.
+    const [removed, remover] = [entries[0]!, entries.at(-1)!];
+    remover.onDeadline = () => {
+      remover.fired++;
+      deadlines.remove(remover);
+      deadlines.remove(removed);
+    };
+    const fired = (): number => entries.reduce((sum, entry) => sum + entry.fired, 0);
+    const perTurn: number[] = [];
+    deadlines.start();
+    try {
+      for (let before = 0; before < entries.length - 1; before = fired()) {
+        await setImmediate();
+        if (fired() > before) perTurn.push(fired() - before);
+      }
+    } finally {
+      deadlines.stop();
+    }
+    assert.deepEqual(perTurn, Array<number>(5).fill(FIRED_PER_TURN));
+    assert.deepEqual(
+      entries.map((entry) => entry.fired),
+      [0, ...Array<number>(entries.length - 1).fill(1)],
     );
   });
 });
