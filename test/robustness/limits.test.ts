@@ -3,6 +3,8 @@
  * the same. Small limits over loopback; time passes by hand.
  */
 import assert from 'node:assert/strict';
+import diagnosticsChannel from 'node:diagnostics_channel';
+import type net from 'node:net';
 import {
   answering,
   get,
@@ -245,6 +247,25 @@ describe('Past a limit', () => {
       await lab.until((state) => state.held_bytes > 0);
       partial.socket.destroy();
       await lab.until((state) => state.held_bytes === 0 && state.connections === 0);
+    }));
+
+  // A closed handle of Node outlives collections of the young generation, with all that hangs on it.
+  it('leaves nothing that hangs on the socket of a client that has gone', () =>
+    withLab({ script: answering(OK) }, async (lab) => {
+      const accepted: net.Socket[] = [];
+      const note = (message: unknown): number =>
+        accepted.push((message as { socket: net.Socket }).socket);
+      diagnosticsChannel.subscribe('net.server.socket', note);
+      try {
+        await (await lab.connect()).send(get('/')).until('ok');
+      } finally {
+        diagnosticsChannel.unsubscribe('net.server.socket', note);
+      }
+      const served = accepted.filter(({ localPort }) => localPort === lab.port);
+      assert.equal(served.length, 1);
+      assert.notDeepEqual(served[0]!.eventNames(), []);
+      await lab.stopProxy();
+      assert.deepEqual(served[0]!.eventNames(), []);
     }));
 
   it('shortens the keep-alive of idle connections while the listener is crowded', () =>
