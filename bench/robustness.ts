@@ -16,19 +16,23 @@ import { ChildProxy } from '../test/helpers/child-proxy.ts';
 import { uploadThrough } from '../test/helpers/large-bodies.ts';
 import { benchOptions } from './lib/options.ts';
 
-const HELP = `Usage: npm run bench:robustness -- [--seconds N] [--rate N] [--idle N]
+const HELP = `Usage: npm run bench:robustness -- [--seconds N] [--rate N] [--idle N] [--only TEXT]
 
   --seconds N   alone, before and after each attack; beside it twice as long (default 6)
   --rate N      requests a second of the client that is measured (default 500)
   --idle N      idle connections (default 8000)
+  --only TEXT   attacks with this in their name; prints the report and keeps none
 
-Example: npm run bench:robustness -- --seconds 2
+Examples:
+  npm run bench:robustness -- --seconds 2
+  npm run bench:robustness -- --only flood
 `;
 
 const options = benchOptions(HELP, {
   seconds: { type: 'string', default: '6' },
   rate: { type: 'string', default: '500' },
   idle: { type: 'string', default: '8000' },
+  only: { type: 'string', default: '' },
   // Of the process that attacks: which attack, and where.
   attack: { type: 'string' },
   port: { type: 'string' },
@@ -143,6 +147,11 @@ if (options.attack !== undefined) {
   await once(process, 'disconnect');
   process.exit(0);
 }
+if (!ATTACKS.some(({ name }) => name.includes(options.only))) {
+  const names = ATTACKS.map(({ name }) => `  ${name}\n`).join('');
+  process.stderr.write(`--only: no attack has "${options.only}" in its name:\n${names}`);
+  process.exit(64);
+}
 
 /** Puts a process on one of the cores; where that cannot be, all share all. */
 function pin(pid: number | undefined, core: 0 | 1): void {
@@ -193,6 +202,7 @@ const rows: string[] = [];
 await measure(proxy.port, seconds);
 const first = await proxy.state();
 for (const [index, { name }] of ATTACKS.entries()) {
+  if (!name.includes(options.only)) continue;
   process.stderr.write(`${name}\n`);
   const before = await measure(proxy.port, seconds);
   const rssBefore = (await proxy.state()).rssBytes;
@@ -239,7 +249,9 @@ Load of the machine in the last 15 minutes: ${loadavg()[2]?.toFixed(1)}; above t
 - Open files: ${first.openFiles} before the attacks, ${last.openFiles} after them. RSS ${megabytes(first.rssBytes)} MiB before, ${megabytes(last.rssBytes)} MiB after.
 - Hops recorded ${last.hopsFinished}, exported ${last.exported}, in flight ${last.inFlight}.
 `;
-const results = new URL('./results/', import.meta.url);
-mkdirSync(fileURLToPath(results), { recursive: true });
-writeFileSync(fileURLToPath(new URL('robustness.md', results)), page);
 process.stdout.write(page);
+if (options.only === '') {
+  const results = new URL('./results/', import.meta.url);
+  mkdirSync(fileURLToPath(results), { recursive: true });
+  writeFileSync(fileURLToPath(new URL('robustness.md', results)), page);
+}
