@@ -16,7 +16,12 @@ import { PROMETHEUS_RULE_FILES } from '../../helpers/prometheus-rules.ts';
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 const RULES = path('../../../dashboards/prometheus/');
-const UNIT_TESTS = ['traffic', 'objective-over-hours', 'objective-over-days'] as const;
+const UNIT_TESTS = [
+  'certificates',
+  'traffic',
+  'objective-over-hours',
+  'objective-over-days',
+] as const;
 const fileOf = (name: (typeof UNIT_TESTS)[number]): string => path(`./promtool/${name}.yaml`);
 
 describe('promtool', function () {
