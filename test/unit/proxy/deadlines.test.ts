@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { setImmediate } from 'node:timers/promises';
-import { Deadlines, FIRED_PER_TURN, NEVER, TICK_MS, type Deadlined } from '../../../proxy/deadlines.ts';
+import {
+  Deadlines,
+  FIRED_PER_TURN,
+  NEVER,
+  TICK_MS,
+  type Deadlined,
+} from '../../../proxy/deadlines.ts';
 
 class Entry implements Deadlined {
   deadline = NEVER;
