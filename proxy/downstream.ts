@@ -95,7 +95,7 @@ export class DownstreamConnection implements Downstream, Deadlined {
     });
     socket.on('end', () => this.#ended());
     // 'close' follows every error and does the work.
-    socket.on('error', () => undefined);
+    socket.on('error', ignore);
     socket.on('close', () => this.#closed());
     if (this.#admitted === RESET) this.reset();
   }
@@ -419,7 +419,7 @@ export class DownstreamConnection implements Downstream, Deadlined {
     this.#onClosed(this);
     // A closed handle outlives collections of the young generation, and the socket with it. What
     // listens to it would grow old as well: in a flood, most of what must be marked.
-    this.socket.removeAllListeners();
+    this.socket.removeAllListeners().on('error', ignore);
   }
 
   /** The client left: a hop in hand is recorded as such. */
@@ -455,6 +455,8 @@ export class DownstreamConnection implements Downstream, Deadlined {
     }
   }
 }
+
+const ignore = (): void => undefined;
 
 /** One empty line before a request is ignored (RFC 9112 2.2). */
 const startOfHead = (b: Buffer): number => (b[0] === CR && b[1] === LF ? 2 : 0);

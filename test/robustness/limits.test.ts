@@ -263,9 +263,9 @@ describe('Past a limit', () => {
       }
       const served = accepted.filter(({ localPort }) => localPort === lab.port);
       assert.equal(served.length, 1);
-      assert.notDeepEqual(served[0]!.eventNames(), []);
+      assert.ok(served[0]!.eventNames().includes('data'));
       await lab.stopProxy();
-      assert.deepEqual(served[0]!.eventNames(), []);
+      assert.deepEqual(served[0]!.eventNames(), ['error']);
     }));
 
   it('shortens the keep-alive of idle connections while the listener is crowded', () =>
