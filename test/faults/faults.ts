@@ -290,7 +290,9 @@ const fillSpoolDisk: Fault = async ({ rig, load }) => {
     return bavail * bsize;
   };
   await rig.kill9('collector');
-  await until(() => free() < 16_384, WITHIN_MS);
+  // A batch that does not fit is taken back whole, so that up to a batch stays free. What follows is
+  // more than that.
+  await until(() => free() < DISK_BYTES.spool / 16, WITHIN_MS);
   await load.more(500);
   await rig.start('collector');
   // What waits on it was sent: the next time begins with an empty one.
