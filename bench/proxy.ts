@@ -4,6 +4,7 @@
  *
  *     saturation   CPU a request and requests/s, rounds of all in turn, order reversed on odd rounds
  *     recording    pairs of short slices with and without our telemetry: what it adds to a request
+ *     workers      likewise, two workers and one
  *     functions    the same with and without each function of a gateway that --with names
  *     rate         p50 and p99 at 3,000 requests/s, likewise in turn
  *     slow         what arrives at a collector that answers after 50 and 250 ms, under saturation
@@ -61,7 +62,7 @@ Debian) is fetched once into ~/.cache/azimuth/bench; what is not to be had is sk
   --with FUNCTIONS what each of these functions of a gateway costs, comma between: tls, jwt,
                    apikeys, ratelimit, cors, headers; then --only is azimuth unless it is given
   --rounds N       counted rounds of saturation and rate (default 4, quick 2)
-  --skip PARTS     leave out recording, rate, slow or away, comma between
+  --skip PARTS     leave out recording, workers, rate, slow or away, comma between
   --save           write the report to bench/results/proxy.md and proxy.json (--with: functions.*)
   --help           this text
 
@@ -92,7 +93,7 @@ const rounds = Number(options.rounds ?? (quick ? 2 : 4));
 const sliceS = quick ? 0.7 : 1.2;
 const [LEAST_WARM_SLICES, MOST_WARM_SLICES] = [3, 8];
 const rateS = quick ? 1 : 2;
-const recordingPairs = quick ? 6 : 16;
+const pairCount = quick ? 6 : 16;
 const leftOut = new Set(options.skip.split(','));
 const isPart = (part: string): boolean => !leftOut.has(part);
 
@@ -143,6 +144,7 @@ for (const peer of known.filter(({ key }) => wanted.has(key))) {
 const traced = subjects.filter((s) => s.peer.spansPerRequest > 0);
 const slicer = new Slicer(surroundings);
 const recordingUs: number[] = [];
+const workersRatios: number[] = [];
 const functionPairs: FunctionPairs[] = [];
 const lateP99Ms: number[] = [];
 /** Requests and spans at the end of the part before, by subject. */
@@ -150,6 +152,7 @@ const seen = new Map<Subject, { requests: number; spans: number }>();
 
 await saturation();
 if (isPart('recording')) await recording();
+if (isPart('workers')) await twoWorkers();
 for (const name of functions) await functionCost(name);
 if (isPart('rate')) await fixedRate();
 await settle(traced);
@@ -200,8 +203,11 @@ async function warmUp(subject: Subject): Promise<void> {
 }
 
 async function saturation(): Promise<void> {
-  say('saturation: warming up');
-  for (const subject of subjects) await warmUp(subject);
+  // Twice: whoever waits for its next turn for the first time forgets some of what it compiled.
+  for (const turn of [1, 2]) {
+    say(`saturation: warming up, turn ${turn} of 2`);
+    for (const subject of subjects) await warmUp(subject);
+  }
   for (let round = 1; round <= rounds; round++) {
     for (const subject of inTurn(round, subjects)) {
       subject.slices.push(await slicer.slice(subject, filling(subject, sliceS)));
@@ -223,12 +229,17 @@ interface Pair {
 }
 
 /** Slices as near to each other as can be: both of a pair meet the same machine. */
-async function pairs(with_: Subject, without: Subject, headers: Headers): Promise<Pair[]> {
+async function pairs(
+  with_: Subject,
+  without: Subject,
+  headers: Headers,
+  seconds = 0.5,
+): Promise<Pair[]> {
   const all: Pair[] = [];
-  for (let pair = 0; pair < recordingPairs; pair++) {
+  for (let pair = 0; pair < pairCount; pair++) {
     const cpuUs = new Map<Subject, number>();
     for (const subject of inTurn(pair, [with_, without])) {
-      const slice = await slicer.slice(subject, filling(subject, 0.5), { headers });
+      const slice = await slicer.slice(subject, filling(subject, seconds), { headers });
       cpuUs.set(subject, slice.cpuUs);
     }
     all.push({ withUs: cpuUs.get(with_) ?? NaN, withoutUs: cpuUs.get(without) ?? NaN });
@@ -248,6 +259,17 @@ async function recording(): Promise<void> {
   say(
     `recording: us a request, pair by pair: ${recordingUs.map((us) => us.toFixed(1)).join(', ')}`,
   );
+}
+
+/** In whole slices: each begins with connections that are handed to a worker. */
+async function twoWorkers(): Promise<void> {
+  const [two, one] = [subjectOf('workers'), subjectOf('azimuth')];
+  if (two === undefined || one === undefined) return;
+  for (const pair of await pairs(two, one, {}, sliceS)) {
+    workersRatios.push(pair.withUs / pair.withoutUs);
+  }
+  const ratios = workersRatios.map((ratio) => ratio.toFixed(2)).join(', ');
+  say(`workers: CPU of two over one, pair by pair: ${ratios}`);
 }
 
 /** Both gateways get the same requests, so that headers cost the same in both. */
@@ -363,6 +385,7 @@ async function report(): Promise<void> {
     keys: known.map((peer) => peer.key),
     skipped,
     recordingUs,
+    workersRatios,
     functions: functionPairs,
     unaccounted: missing,
     connections: CONNECTIONS,

@@ -24,6 +24,8 @@ export interface Run {
   readonly skipped: readonly string[];
   /** Slice by slice, what recording added to the CPU of a request, microseconds. */
   readonly recordingUs: readonly number[];
+  /** Pair by pair, CPU of a request with two workers over that with one. */
+  readonly workersRatios: readonly number[];
   readonly functions: readonly FunctionPairs[];
   /** By peer: hops that neither arrived nor stand in its ledger as dropped; null where it has none. */
   readonly unaccounted: Readonly<Record<string, number | null>>;
@@ -92,6 +94,9 @@ export function reportText(run: Run): string {
     (run.recordingUs.length === 0
       ? ''
       : `\nRecording and exporting: ${spread(run.recordingUs, 1)} us a request, ${run.recordingUs.length} pairs of slices\n`) +
+    (run.workersRatios.length === 0
+      ? ''
+      : `\nTwo workers: CPU a request ${spread(run.workersRatios, 2)} of one, ${run.workersRatios.length} pairs of slices\n`) +
     functionTable(run.functions) +
     `\n${machine()}; ${pinned ? 'proxy on core 0, the rest on core 1' : 'not pinned to cores'}; ` +
     `load by ${run.load}, upstream ${run.upstream}; ${run.discarded} disturbed slices measured again\n` +
@@ -168,8 +173,7 @@ export function reportJson(run: Run): Record<string, unknown> {
     rss_mib: figure('azimuth', (s) => [s.rss]),
     rss_mib_sidecar: figure('sidecar', (s) => [s.rss]),
     rss_mib_envoy_traced: figure('envoy_traced', (s) => [s.rss]),
-    cpu_two_workers_vs_one:
-      workers === undefined || ours === undefined ? null : over(cpu(workers), cpu(ours)),
+    cpu_two_workers_vs_one: rounded(median(run.workersRatios)),
     connections_largest_share:
       workers === undefined || workers.largestShare === 0 ? null : rounded(workers.largestShare),
     delivered: ours?.delivered.healthy ?? null,
