@@ -233,10 +233,10 @@ async function pairs(
   with_: Subject,
   without: Subject,
   headers: Headers,
-  seconds = 0.5,
+  { seconds, count }: { seconds: number; count: number } = { seconds: 0.5, count: pairCount },
 ): Promise<Pair[]> {
   const all: Pair[] = [];
-  for (let pair = 0; pair < pairCount; pair++) {
+  for (let pair = 0; pair < count; pair++) {
     const cpuUs = new Map<Subject, number>();
     for (const subject of inTurn(pair, [with_, without])) {
       const slice = await slicer.slice(subject, filling(subject, seconds), { headers });
@@ -261,11 +261,14 @@ async function recording(): Promise<void> {
   );
 }
 
-/** In whole slices: each begins with connections that are handed to a worker. */
+/**
+ * In long slices: each begins with 64 connections that are handed to the workers, and connections
+ * that are kept alive are handed over once.
+ */
 async function twoWorkers(): Promise<void> {
   const [two, one] = [subjectOf('workers'), subjectOf('azimuth')];
   if (two === undefined || one === undefined) return;
-  for (const pair of await pairs(two, one, {}, sliceS)) {
+  for (const pair of await pairs(two, one, {}, { seconds: 2 * sliceS, count: pairCount / 2 })) {
     workersRatios.push(pair.withUs / pair.withoutUs);
   }
   const ratios = workersRatios.map((ratio) => ratio.toFixed(2)).join(', ');

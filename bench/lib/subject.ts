@@ -175,13 +175,17 @@ export class Slicer {
     };
   }
 
+  /** As soon as all connections are there: a share of the first few says nothing. */
   async #noteShares(subject: Subject): Promise<void> {
-    await sleep(200);
     const { port } = subject.running;
-    const counts = subject.workers.map((pid) => connectionsOf(pid, port));
-    const all = counts.reduce((sum, n) => sum + n, 0);
-    if (all === 0) return;
-    subject.largestShare = Math.max(subject.largestShare, Math.max(...counts) / all);
+    for (let tries = 0; tries < 5; tries++) {
+      await sleep(100);
+      const counts = subject.workers.map((pid) => connectionsOf(pid, port));
+      const all = counts.reduce((sum, n) => sum + n, 0);
+      if (all !== this.#to.connections) continue;
+      subject.largestShare = Math.max(subject.largestShare, Math.max(...counts) / all);
+      return;
+    }
   }
 }
 
