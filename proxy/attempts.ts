@@ -14,7 +14,8 @@ import { waitingBytes } from './codec/output.ts';
 import type { HopMeter } from './hop-meter.ts';
 import type { CompiledRoute } from './listener-context.ts';
 import type { UpstreamConnection, UpstreamUser } from './upstream.ts';
-import { attemptSpanId, upstreamHead } from './upstream-request.ts';
+import { PARENT_AT, traceparentOf } from './trace-context.ts';
+import { upstreamHead } from './upstream-request.ts';
 
 export class Attempts {
   readonly #user: UpstreamUser;
@@ -167,10 +168,11 @@ export class Attempts {
 
   /** The head for the attempt that follows: another parent, and less time. */
   #renew(leftMs: number): void {
-    const { spanId, attemptCount } = this.#meter.record;
+    const { traceId, spanId, attemptCount } = this.#meter.record;
     const head = this.#head;
     const parentEnd = this.#parentAt + 16;
-    const parent = head.slice(0, this.#parentAt) + attemptSpanId(spanId, attemptCount + 1);
+    const traceparent = traceparentOf(traceId, spanId, attemptCount + 1, 0);
+    const parent = head.slice(0, this.#parentAt) + traceparent.slice(PARENT_AT, PARENT_AT + 16);
     if (this.#leftAt === 0) {
       this.#head = parent + head.slice(parentEnd);
       return;

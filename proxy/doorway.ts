@@ -41,7 +41,7 @@ export class Doorway {
     return this.#waiting.length;
   }
 
-  /** Takes a connection of a listener; it may be paused, and is resumed when it is let in. */
+  /** Takes a connection of a listener; it may be paused. */
   arrived(listener: string, socket: Socket): void {
     const isTurnOver = this.#inThisTurn >= PER_TURN || this.#waiting.length > 0;
     if (isTurnOver && this.#waiting.length < WAITING_MAX) {
@@ -73,9 +73,7 @@ export class Doorway {
   }
 
   #enter(listener: string, socket: Socket): void {
-    if (socket.destroyed) return;
-    this.#letIn(listener, socket);
-    socket.resume();
+    if (!socket.destroyed) this.#letIn(listener, socket);
   }
 }
 

@@ -51,8 +51,8 @@ export interface Downstream {
 
 /** Who takes the bytes of the connection once it is a tunnel; tunnel.ts is the only implementation. */
 export interface DownstreamUser {
-  /** Keeps `bytes` as long as it needs them. */
-  downstreamData(bytes: Buffer): void;
+  /** Takes b[0, n), valid during the call only. */
+  downstreamData(b: Buffer, n: number): void;
   /** The client takes bytes again after its socket asked for a pause. */
   downstreamDrained(): void;
   /** The client ended its direction. */

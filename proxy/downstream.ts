@@ -31,6 +31,7 @@ import type { ListenerContext } from './listener-context.ts';
 import { CODEC_LIMITS } from './limits.ts';
 import { truncateAddress } from './request-rules.ts';
 import { FAILURES, failureOfStatus, type Failure } from './rescue.ts';
+import { Reading } from './shared-reads.ts';
 
 type Phase = 'head' | 'body' | 'answer' | 'tunnel' | 'linger' | 'closed';
 
@@ -42,6 +43,7 @@ export class DownstreamConnection implements Downstream, Deadlined {
   readonly isTls: boolean;
   readonly id: string;
   retiring = false;
+  readonly #reading: Reading;
   /** The TCP socket, which TLS cannot reset. */
   readonly #raw: Socket;
   /** Who came is not let in: the answer to its first request. */
@@ -68,9 +70,11 @@ export class DownstreamConnection implements Downstream, Deadlined {
     context: ListenerContext,
     onClosed: (connection: DownstreamConnection) => void,
   ) {
-    const { socket, raw, isTls, id, refusal } = arrival;
+    const { isTls, id, refusal } = arrival;
+    this.#reading = new Reading(arrival.socket, isTls, (b, n) => this.#take(b, n));
+    const { socket } = this.#reading;
     this.socket = socket;
-    this.#raw = raw;
+    this.#raw = isTls ? arrival.raw : socket;
     this.isTls = isTls;
     this.id = id;
     this.#refusal = refusal;
@@ -88,7 +92,6 @@ export class DownstreamConnection implements Downstream, Deadlined {
     this.#headTimeoutMs =
       (this.#admitted ?? refusal) === undefined ? limits.headTimeoutMs : limits.lingerTimeoutMs;
     this.setDeadline('head', this.#headTimeoutMs);
-    socket.on('data', (bytes: Buffer) => this.#take(bytes));
     socket.on('drain', () => {
       if (this.#tunnel === undefined) this.#exchange.downstreamDrained();
       else this.#tunnel.downstreamDrained();
@@ -122,7 +125,7 @@ export class DownstreamConnection implements Downstream, Deadlined {
   }
 
   requestRead(b: Buffer, next: number): void {
-    this.#afterRequest(b, next);
+    this.#afterRequest(b, next, b.length);
   }
 
   /**
@@ -157,7 +160,7 @@ export class DownstreamConnection implements Downstream, Deadlined {
     this.#setRest(undefined);
     if (early === undefined) return;
     this.socket.resume();
-    tunnel.downstreamData(early);
+    tunnel.downstreamData(early, early.length);
   }
 
   exchangeFinished(outcome: Outcome): void {
@@ -196,7 +199,7 @@ export class DownstreamConnection implements Downstream, Deadlined {
       if (bytes === undefined || this.#phase !== 'head') return;
       this.#setRest(undefined);
       this.socket.resume();
-      this.#take(bytes);
+      this.#take(bytes, bytes.length);
     });
   }
 
@@ -233,100 +236,101 @@ export class DownstreamConnection implements Downstream, Deadlined {
     }
   }
 
-  #data(bytes: Buffer): void {
+  #data(b: Buffer, n: number): void {
     switch (this.#phase) {
       case 'head':
-        this.#head(bytes);
+        this.#head(b, n);
         return;
       case 'body': {
-        const end = this.#exchange.requestData(bytes, bytes.length);
-        this.#afterRequest(bytes, end);
+        const end = this.#exchange.requestData(b, n);
+        this.#afterRequest(b, end, n);
         return;
       }
       case 'answer':
-        this.#keepRest(bytes);
+        this.#keepRest(b, 0, n);
         return;
       case 'tunnel':
-        this.#tunnel!.downstreamData(bytes);
+        this.#tunnel!.downstreamData(b, n);
         return;
       case 'linger':
-        this.#lingeredBytes += bytes.length;
+        this.#lingeredBytes += n;
         if (this.#lingeredBytes > this.#context.shared.limits.lingerBytes) this.socket.destroy();
         return;
       case 'closed':
     }
   }
 
-  #head(bytes: Buffer): void {
+  #head(b: Buffer, n: number): void {
     const nowMs = monotonicMs();
-    let b = bytes;
     if (this.#partial === undefined) {
       this.#exchange.open(nowMs);
     } else {
       const searchFrom = this.#partial.length;
-      b = Buffer.concat([this.#partial, bytes]);
+      b = Buffer.concat([this.#partial, b.subarray(0, n)]);
+      n = b.length;
       // Parsing again for each byte that drips in would be quadratic: first look for a line that
       // can end a head, or break it.
-      if (b.length <= CODEC_LIMITS.headBytes && !mayEndHead(b, searchFrom)) {
+      if (n <= CODEC_LIMITS.headBytes && !mayEndHead(b, searchFrom)) {
         this.#keepPartial(b);
         return;
       }
     }
-    const start = startOfHead(b);
-    if (start === b.length) {
+    const start = startOfHead(b, n);
+    if (start === n) {
       this.#exchange.forget();
       this.#setPartial(undefined);
       return;
     }
     // A carriage return alone may be half of that empty line.
-    const end =
-      b.length === 1 && start === 0 && b[0] === CR ? MORE : parseRequestHead(b, start, b.length);
+    const end = n === 1 && start === 0 && b[0] === CR ? MORE : parseRequestHead(b, start, n);
     if (end === MORE) {
       if (this.#partial === undefined) {
         this.setDeadline('head', this.#headTimeoutMs);
         this.#exchange.headIncomplete(nowMs);
+        b = copyOf(b, 0, n);
       }
       this.#keepPartial(b);
       return;
     }
     this.#setPartial(undefined);
     if (end < 0) {
-      this.#refuse(failureOfStatus(-end), b, start, nowMs);
+      this.#refuse(failureOfStatus(-end), b, start, n, nowMs);
       return;
     }
     // Envoy's rule for the edge: CGI-like servers read `_` as `-`, so such a name could forge ours.
     if (this.#context.isEdge && parsed.underscore) {
-      this.#refuse(FAILURES.request_malformed, b, start, nowMs);
+      this.#refuse(FAILURES.request_malformed, b, start, n, nowMs);
       return;
     }
     if (this.#admitted !== undefined) {
-      if (this.#admitted !== RESET) this.#refuse(this.#admitted, b, start, nowMs);
+      if (this.#admitted !== RESET) this.#refuse(this.#admitted, b, start, n, nowMs);
       return;
     }
     if (this.#refusal !== undefined) {
-      this.#refuse(this.#refusal, b, start, nowMs);
+      this.#refuse(this.#refusal, b, start, n, nowMs);
       return;
     }
     this.#phase = 'body';
-    const next = this.#exchange.begin(b, start, end, b.length, nowMs);
-    this.#afterRequest(b, next);
+    const next = this.#exchange.begin(b, start, end, n, nowMs);
+    this.#afterRequest(b, next, n);
   }
 
-  /** The exchange took bytes up to `next`. */
-  #afterRequest(b: Buffer, next: number): void {
+  /** The exchange took what came in b[0, n) up to `next`. */
+  #afterRequest(b: Buffer, next: number, n: number): void {
     if (this.#phase === 'body' && this.#exchange.requestDone) this.#phase = 'answer';
-    if (next >= b.length || (this.#phase !== 'head' && this.#phase !== 'answer')) return;
-    this.#keepRest(b.subarray(next));
+    if (next >= n || (this.#phase !== 'head' && this.#phase !== 'answer')) return;
+    this.#keepRest(b, next, n);
     if (this.#phase === 'head') this.#next();
   }
 
   /**
-   * Holds bytes of the next requests, and stops reading: a pipeline is at most one read long. Where
-   * the process holds too much already, the connection ends after the request in hand.
+   * Holds b[from, n), of the next requests, and stops reading: a pipeline is at most one read long.
+   * Where the process holds too much already, the connection ends after the request in hand.
    */
-  #keepRest(bytes: Buffer): void {
+  #keepRest(b: Buffer, from: number, n: number): void {
     this.socket.pause();
     if (!this.#context.shared.load.isFull) {
+      const bytes = copyOf(b, from, n);
       this.#setRest(this.#rest === undefined ? bytes : Buffer.concat([this.#rest, bytes]));
       return;
     }
@@ -356,7 +360,8 @@ export class DownstreamConnection implements Downstream, Deadlined {
     this.#rest = bytes;
   }
 
-  #refuse(failure: Failure, b: Buffer, start: number, nowMs: number): void {
+  /** Refuses what came in b[0, n): a head that begins at `start`, or no request. */
+  #refuse(failure: Failure, b: Buffer, start: number, n: number, nowMs: number): void {
     if (!requestLine.known) {
       // Not a request at all: answered, counted, but no hop.
       this.#context.garbage++;
@@ -369,17 +374,17 @@ export class DownstreamConnection implements Downstream, Deadlined {
     }
     this.#phase = 'answer';
     const method = b.toString('latin1', start, requestLine.methodEnd);
-    this.#exchange.refuseHead(failure, method, b.length, nowMs);
+    this.#exchange.refuseHead(failure, method, n, nowMs);
   }
 
   /** Ends a head that is not complete. */
   #refusePartial(failure: Failure): void {
     const b = this.#partial!;
     this.#setPartial(undefined);
-    const start = startOfHead(b);
+    const start = startOfHead(b, b.length);
     // Once more, for the method; what was missing before is missing still.
     parseRequestHead(b, start, b.length);
-    this.#refuse(failure, b, start, monotonicMs());
+    this.#refuse(failure, b, start, b.length, monotonicMs());
   }
 
   /**
@@ -417,9 +422,7 @@ export class DownstreamConnection implements Downstream, Deadlined {
     this.#backlog.release();
     this.#context.admission.leave(this.address, this.#admitted);
     this.#onClosed(this);
-    // A closed handle outlives collections of the young generation, and the socket with it. What
-    // listens to it would grow old as well: in a flood, most of what must be marked.
-    this.socket.removeAllListeners().on('error', ignore);
+    this.#reading.end();
   }
 
   /** The client left: a hop in hand is recorded as such. */
@@ -433,7 +436,7 @@ export class DownstreamConnection implements Downstream, Deadlined {
     this.#setPartial(undefined);
     if (b === undefined) this.#exchange.forget();
     else {
-      const start = startOfHead(b);
+      const start = startOfHead(b, b.length);
       parseRequestHead(b, start, b.length);
       if (requestLine.known) {
         const method = b.toString('latin1', start, requestLine.methodEnd);
@@ -443,10 +446,10 @@ export class DownstreamConnection implements Downstream, Deadlined {
   }
 
   /** Takes bytes. A fault of ours ends one request, never the process. */
-  #take(bytes: Buffer): void {
-    noteRead(bytes.length);
+  #take(b: Buffer, n: number): void {
+    noteRead(n);
     try {
-      this.#data(bytes);
+      this.#data(b, n);
     } catch (error) {
       this.#context.shared.onFault(error);
       if (this.#exchange.active) this.#exchange.fail('internal');
@@ -459,7 +462,14 @@ export class DownstreamConnection implements Downstream, Deadlined {
 const ignore = (): void => undefined;
 
 /** One empty line before a request is ignored (RFC 9112 2.2). */
-const startOfHead = (b: Buffer): number => (b[0] === CR && b[1] === LF ? 2 : 0);
+const startOfHead = (b: Buffer, n: number): number => (n > 1 && b[0] === CR && b[1] === LF ? 2 : 0);
+
+/** b[from, n) for keeps, in memory of its own size. */
+function copyOf(b: Buffer, from: number, n: number): Buffer {
+  const copy = Buffer.allocUnsafeSlow(n - from);
+  b.copy(copy, 0, from, n);
+  return copy;
+}
 
 /** True when b[from, …) holds an empty line's end, or a line feed without its carriage return. */
 function mayEndHead(b: Buffer, from: number): boolean {

@@ -25,7 +25,7 @@ import type { RecordedShape } from './recorder.ts';
 import { Replay } from './replay.ts';
 import type { RequestBody } from './request-body.ts';
 import { errorTypeOfStatus, FAILURES, failureOfConnect, type FailureName } from './rescue.ts';
-import { hexOfFlags, hexOfWord, newMirroredTraceId } from './trace-context.ts';
+import { newMirroredTraceId, traceparentOf } from './trace-context.ts';
 import type { UpstreamUser } from './upstream.ts';
 
 export class Mirror implements UpstreamUser, Deadlined {
@@ -59,10 +59,7 @@ export class Mirror implements UpstreamUser, Deadlined {
     this.#meter.open(nowMs);
     const { record } = this.#meter;
     newMirroredTraceId(record.traceId);
-    const [a, b, c, d] = of.traceId as unknown as readonly [number, number, number, number];
-    const trace = hexOfWord(a) + hexOfWord(b) + hexOfWord(c) + hexOfWord(d);
-    const span = hexOfWord(of.spanId[0]!) + hexOfWord(of.spanId[1]!);
-    record.linkTraceparent = `00-${trace}-${span}-${hexOfFlags(of.traceFlags)}`;
+    record.linkTraceparent = traceparentOf(of.traceId, of.spanId, 0, of.traceFlags);
     record.traceFlags = of.traceFlags;
     record.configGeneration = of.configGeneration;
     record.deadlineMs = of.deadlineMs;

@@ -74,16 +74,37 @@ function hexWord(b: Uint8Array, at: number): number {
   return word;
 }
 
-const HEX_OF_BYTE = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, '0'));
+/** Where in a `traceparent` the trace id and the parent id begin; they have 32 and 16 digits. */
+export const TRACE_AT = 3;
+export const PARENT_AT = 36;
 
-/** Eight lower-case hexadecimal digits of an unsigned 32-bit word. */
-export const hexOfWord = (word: number): string =>
-  HEX_OF_BYTE[word >>> 24]! +
-  HEX_OF_BYTE[(word >>> 16) & 255]! +
-  HEX_OF_BYTE[(word >>> 8) & 255]! +
-  HEX_OF_BYTE[word & 255]!;
+const DIGITS = Buffer.from('0123456789abcdef');
+const written = Buffer.from(`00-${'0'.repeat(32)}-${'0'.repeat(16)}-00`);
 
-export const hexOfFlags = (flags: number): string => HEX_OF_BYTE[flags & 255]!;
+/**
+ * The `traceparent` that names attempt n of a hop as parent, or with 0 the hop: the span id of an attempt
+ * is the hop's XOR n. Written as bytes: as text each digit would be a string of its own on the way.
+ */
+export function traceparentOf(
+  traceId: Uint32Array,
+  spanId: Uint32Array,
+  attempt: number,
+  flags: number,
+): string {
+  for (let i = 0; i < 4; i++) putWord(TRACE_AT + 8 * i, traceId[i]!);
+  putWord(PARENT_AT, spanId[0]!);
+  putWord(PARENT_AT + 8, spanId[1]! ^ attempt);
+  written[53] = DIGITS[(flags >>> 4) & 15]!;
+  written[54] = DIGITS[flags & 15]!;
+  return written.toString('latin1');
+}
+
+function putWord(at: number, word: number): void {
+  for (let i = 7; i >= 0; i--) {
+    written[at + i] = DIGITS[word & 15]!;
+    word >>>= 4;
+  }
+}
 
 // xoshiro128**, seeded by the system: ids must be spread evenly, not secret, and a system call per
 // request would cost more than parsing it.

@@ -12,7 +12,7 @@ import { monotonicMs } from '../runtime/clock.ts';
 import type { HopRecord } from '../telemetry/hop-record.ts';
 import type { TunnelEnd, TunnelRecord } from '../telemetry/tunnel-span.ts';
 import { Backlog } from './backlog.ts';
-import { isBlocked, writeBytes } from './codec/output.ts';
+import { writeBytes } from './codec/output.ts';
 import { NEVER, type Deadlined } from './deadlines.ts';
 import type { Downstream, DownstreamUser } from './downstream-port.ts';
 import type { ListenerContext } from './listener-context.ts';
@@ -68,14 +68,13 @@ export class Tunnel implements DownstreamUser, UpstreamUser, Deadlined {
 
   // ---- DownstreamUser
 
-  downstreamData(bytes: Buffer): void {
+  downstreamData(b: Buffer, n: number): void {
     const { down, upstream } = this.#settings;
-    this.#record.bytesIn += bytes.length;
+    this.#record.bytesIn += n;
     this.#byteSeen();
     if (!upstream.socket.writable) return;
-    upstream.socket.write(bytes);
+    if (!writeBytes(upstream.socket, b, n)) down.socket.pause();
     if (upstream.socket.writableLength > 0) this.#backlogs[0].watch(upstream.socket);
-    if (isBlocked(upstream.socket)) down.socket.pause();
   }
 
   downstreamDrained(): void {

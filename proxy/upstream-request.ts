@@ -27,13 +27,15 @@ import { forwarded, plainAddress, standardLine, trustedLines } from './forwarded
 import type { CompiledRoute, ListenerContext } from './listener-context.ts';
 import { hostOf } from './router.ts';
 import {
-  hexOfFlags,
-  hexOfWord,
   incoming,
   isMirroredTrace,
+  PARENT_AT,
   parseTraceparent,
+  TRACE_AT,
+  traceparentOf,
 } from './trace-context.ts';
 
+const TRACEPARENT = 'traceparent: ';
 const NO_PROTOCOLS: readonly string[] = [];
 /** Stands for an empty Host, which is no authority and is refused as one. */
 const EMPTY_HOST = '?';
@@ -198,14 +200,9 @@ export function writeUpstreamHead(
   // A request of HTTP/1.0 without any host: the upstream speaks 1.1 and must get one.
   if (ownHost) out += `host: ${asked.host === '' ? route.cluster.name : asked.host}\r\n`;
   const { traceId, spanId, traceFlags } = record;
-  const trace =
-    hexOfWord(traceId[0]!) +
-    hexOfWord(traceId[1]!) +
-    hexOfWord(traceId[2]!) +
-    hexOfWord(traceId[3]!);
-  out += 'traceparent: 00-' + trace + '-';
-  upstreamHead.parentAt = out.length;
-  out += attemptSpanId(spanId, 1) + '-' + hexOfFlags(traceFlags) + '\r\n' + route.peerLine;
+  const traceparent = traceparentOf(traceId, spanId, 1, traceFlags);
+  upstreamHead.parentAt = out.length + TRACEPARENT.length + PARENT_AT;
+  out += TRACEPARENT + traceparent + '\r\n' + route.peerLine;
   out += markLines;
   upstreamHead.leftAt = 0;
   upstreamHead.leftEnd = 0;
@@ -223,7 +220,7 @@ export function writeUpstreamHead(
       if (asked.host !== '') out += 'x-forwarded-host: ' + asked.host + '\r\n';
     }
     if (isPresent(FIELD.forwarded)) out += forwardedLine(context, down);
-    out += 'x-request-id: ' + trace + '\r\n';
+    out += 'x-request-id: ' + traceparent.slice(TRACE_AT, TRACE_AT + 32) + '\r\n';
   }
   out += special;
   if (parsed.bodyKind === BODY_NONE) out += '\r\n';
@@ -291,7 +288,3 @@ function specialLines(b: Buffer, context: ListenerContext, route: CompiledRoute)
   }
   return lines;
 }
-
-/** Span id of attempt n, hexadecimal: the hop's XOR n. */
-export const attemptSpanId = (spanId: Uint32Array, attempt: number): string =>
-  hexOfWord(spanId[0]!) + hexOfWord((spanId[1]! ^ attempt) >>> 0);

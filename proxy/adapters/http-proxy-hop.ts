@@ -12,8 +12,7 @@ import { HopMeter } from '../hop-meter.ts';
 import type { CompiledRoute, ListenerContext } from '../listener-context.ts';
 import { truncateAddress } from '../request-rules.ts';
 import { errorTypeOfStatus, FAILURES, type FailureName } from '../rescue.ts';
-import { hexOfFlags, hexOfWord, parseTraceparent } from '../trace-context.ts';
-import { attemptSpanId } from '../upstream-request.ts';
+import { parseTraceparent, traceparentOf } from '../trace-context.ts';
 
 /** Bytes read and written on a connection when its last hop ended. */
 const counted = new WeakMap<Socket, { read: number; written: number }>();
@@ -209,8 +208,6 @@ export class HttpProxyHop {
   /** http-proxy copies the request's headers: what stands in them goes upstream. */
   #setTrace(): void {
     const { traceId, spanId, traceFlags, attemptCount } = this.#meter.record;
-    const trace = Array.from(traceId, hexOfWord).join('');
-    this.#request.headers['traceparent'] =
-      `00-${trace}-${attemptSpanId(spanId, attemptCount)}-${hexOfFlags(traceFlags)}`;
+    this.#request.headers['traceparent'] = traceparentOf(traceId, spanId, attemptCount, traceFlags);
   }
 }

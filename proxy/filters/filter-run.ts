@@ -216,8 +216,12 @@ export class FilterRun implements FilteredRequest {
     this.#waiting = true;
     this.#phase = phase;
     this.#sinceMs = sinceMs;
-    const { b, e, n, hasBody } = this.#head;
-    this.#load.hold(b.buffer.byteLength);
+    const { e, n, hasBody } = this.#head;
+    // What was read is there during this call only.
+    const b = Buffer.allocUnsafeSlow(n);
+    this.#head.b.copy(b, 0, 0, n);
+    this.#head = { ...this.#head, b };
+    this.#load.hold(n);
     this.#down.setDeadline('filter', WAIT_MAX_MS);
     if (hasBody) this.#down.pauseRequest();
     promise.then(
@@ -249,6 +253,6 @@ export class FilterRun implements FilteredRequest {
     this.#waiting = false;
     this.#turn++;
     this.#record.phaseNs[this.#phase]! += (nowMs - this.#sinceMs) * 1e6;
-    this.#load.hold(-this.#head.b.buffer.byteLength);
+    this.#load.hold(-this.#head.b.length);
   }
 }

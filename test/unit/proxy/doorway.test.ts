@@ -83,14 +83,4 @@ describe('Doorway', () => {
     await turn();
     assert.equal(inside.length, 3 * PER_TURN);
   });
-
-  it('resumes a connection that came paused, when it is let in', async () => {
-    const { doorway, arrive } = scene();
-    const sockets = arrive(PER_TURN + 1);
-    const last = sockets.at(-1)!;
-    last.pause();
-    assert.equal(last.isPaused(), true);
-    while (doorway.waiting > 0) await turn();
-    assert.equal(last.isPaused(), false);
-  });
 });

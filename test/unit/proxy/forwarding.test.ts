@@ -76,6 +76,46 @@ describe('Forwarding', () => {
     });
   });
 
+  it('keeps what came of a request while others are read: half a head, half a body, the next one', () => {
+    // An answer to each request that is whole, and none to the first of all before it is let go.
+    let isLetGo = false;
+    const answered = new Map<unknown, number>();
+    const script: Script = (peer) => {
+      const asked = [...peer.received.matchAll(/^(?:GET|POST) (\/\S*) /gm)].map((m) => m[1]!);
+      if (asked.length === (answered.get(peer) ?? 0)) return;
+      if (!/\r\n\r\n(\w{6})?$/.test(peer.received)) return;
+      answered.set(peer, asked.length);
+      if (asked.at(-1) === '/held' && !isLetGo) return;
+      peer.send(OK);
+    };
+    return withLab({ script }, async (lab) => {
+      const [head, body, pipeline, other] = await Promise.all(
+        Array.from({ length: 4 }, () => lab.connect()),
+      );
+      const others = async (): Promise<void> => {
+        const before = other!.received.length;
+        other!.send(get('/other', `X-Filler: ${'z'.repeat(2_000)}`));
+        await other!.until((c) => c.received.length > before);
+      };
+      pipeline!.send(get('/held') + get('/behind', 'X-Mine: behind'));
+      await lab.until((state) => state.held_bytes > 0);
+      head!.send('GET /slow HTTP/1.1\r\nHost: shop.example\r\nX-Mine: sl');
+      body!.send('POST /post HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc');
+      await lab.upstream.until(({ peers }) => peers.some((peer) => peer.received.endsWith('abc')));
+      await others();
+      head!.send('ow\r\n\r\n');
+      body!.send('def');
+      await Promise.all([head!.until('ok'), body!.until('ok'), others()]);
+      isLetGo = true;
+      lab.upstream.peers.find((peer) => peer.received.startsWith('GET /held'))!.send(OK);
+      await pipeline!.until((c) => c.received.split('ok').length === 3);
+      const got = lab.upstream.peers.map((peer) => peer.received).join('');
+      assert.match(got, /GET \/slow HTTP\/1.1\r\nHost: shop.example\r\nX-Mine: slow\r\n/);
+      assert.match(got, /POST \/post HTTP\/1.1\r\n[^]*?\r\n\r\nabcdef/);
+      assert.match(got, /GET \/behind HTTP\/1.1\r\nHost: shop.example\r\nX-Mine: behind\r\n/);
+    });
+  });
+
   it('answers 300 pipelined requests that no route takes, in order', () =>
     withLab({ routes: [{ path: '/x' }] }, async (lab) => {
       const client = await lab.connect();

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import {
-  hexOfWord,
   incoming,
   newSpanId,
   newTraceId,
   parseTraceparent,
+  traceparentOf,
 } from '../../../proxy/trace-context.ts';
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
@@ -23,11 +23,17 @@ describe('Trace context', () => {
   for (const [name, text, flags] of valid) {
     it(`reads ${name}`, () => {
       assert.equal(parse(text), true);
-      assert.equal([...incoming.traceId].map(hexOfWord).join(''), TRACE);
-      assert.equal([...incoming.parentId].map(hexOfWord).join(''), PARENT);
+      const { traceId, parentId } = incoming;
+      assert.equal(traceparentOf(traceId, parentId, 0, flags), `00-${TRACE}-${PARENT}-0${flags}`);
       assert.equal(incoming.flags, flags);
     });
   }
+
+  it('names an attempt by the span id of its hop, XOR its number', () => {
+    parse(`00-${TRACE}-${PARENT}-01`);
+    const { traceId, parentId } = incoming;
+    assert.equal(traceparentOf(traceId, parentId, 5, 1), `00-${TRACE}-00f067aa0ba902b2-01`);
+  });
 
   const invalid: readonly [string, string][] = [
     ['nothing', ''],
