@@ -64,8 +64,7 @@ let nominated: Set<string> | undefined;
 
 /** Parses fields from b[p] up to and including the empty line. Returns the position after it. */
 export function parseFields(b: Uint8Array, p: number, n: number): number {
-  // A loop, since a call of `fill` costs more than so few stores.
-  for (let i = 0; i < FIELD_IDS; i++) parsed.at[i] = 0;
+  parsed.at.fill(0);
   parsed.repeated = 0;
   parsed.underscore = false;
   parsed.fieldCount = 0;
