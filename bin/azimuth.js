@@ -9,6 +9,7 @@ import module from 'node:module';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
 
 const packed = new URL('../dist/bin/main.js', import.meta.url);
 const source = new URL('./main.ts', import.meta.url);
@@ -18,6 +19,7 @@ const newEnough = major > 22 || (major === 22 && minor >= 18);
 
 if (newEnough) {
   keepCompiledCode(process.env);
+  startSmall(process.argv[2]);
   await import(existsSync(source) ? source.href : packed.href);
 } else if (existsSync(localNode)) {
   const child = spawn(localNode, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], {
@@ -53,4 +55,13 @@ function keepCompiledCode(env) {
   } catch {
     // A user without a home, as in a container.
   }
+}
+
+/**
+ * A proxy begins with a small young generation: while its sources are loaded V8 would let that grow to
+ * 32 MiB, which nothing shrinks again but a long rest (runtime/young-generation.ts).
+ */
+function startSmall(command) {
+  if (command !== 'gateway' && command !== 'sidecar') return;
+  setFlagsFromString('--semi-space-growth-factor=1');
 }

@@ -9,6 +9,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import type { Socket } from 'node:net';
 import type { ProxyPart } from '../../mesh/part.ts';
+import { START_FLAGS } from '../../runtime/young-generation.ts';
 import type { ToPrimary, ToWorker } from './messages.ts';
 import type { Member, Question, Reply } from './snapshots.ts';
 
@@ -62,7 +63,11 @@ export class WorkerProcess {
   constructor(settings: WorkerProcessSettings) {
     const { worker, part, stateFolder } = settings;
     this.worker = worker;
-    this.#child = fork(settings.script, [], { serialization: 'json' });
+    this.#child = fork(settings.script, [], {
+      serialization: 'json',
+      // As bin/azimuth.js for this process.
+      execArgv: [...process.execArgv, ...START_FLAGS],
+    });
     this.pid = this.#child.pid ?? 0;
     this.#timer = setTimeout(() => this.kill(), START_DEADLINE_MS);
     let lastError = '';
